@@ -1,0 +1,1 @@
+"""The Scrapy project: from a declared source to WARC files in object storage."""
