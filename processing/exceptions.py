@@ -6,7 +6,7 @@ line prints it as it stands and exits with the error's ``exit_status``.
 
 
 class NewslakeError(Exception):
-    """Base of the family. Never raised itself; catch it to print a sentence instead of a traceback."""
+    """Base of the family, never raised itself: catch it to print a sentence, not a traceback."""
 
     exit_status = 1
 
