@@ -1,0 +1,1 @@
+"""Airflow's DAG folder: schedules and wiring, nothing else."""

@@ -1,0 +1,225 @@
+"""What each task of the DAG does, without knowing Airflow.
+
+A step takes names and small dicts, works on the lake, and may be repeated. Heavy imports stay
+inside the functions, since the DAG file and the scheduler import this module.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from crawlers import catalogue
+from newslake import processes
+from newslake.configuration import sources_directory
+from processing.exceptions import ConfigurationError, CrawlError, ObjectNotFound
+
+BATCHES = 4
+"""Most crawl tasks of a run: the slots of the ``crawl`` pool."""
+
+log = logging.getLogger(__name__)
+
+
+def plan(
+    schedule: str | None, only: Sequence[str], environ: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The batches of a run, each ``{name, sources}``, and the broken sources' errors by file.
+
+    ``only`` names sources, whatever their schedule; else all enabled ones of ``schedule``
+    (None: of any). Raises ConfigurationError on an unknown id.
+    """
+    known = catalogue.load(sources_directory(environ))
+    if only:
+        chosen = known.select(only)
+        errors: dict[str, str] = {}
+    else:
+        chosen = [
+            source
+            for source in known.sources.values()
+            if source.enabled and schedule in (None, source.schedule)
+        ]
+        errors = {str(error).split(":", 1)[0]: str(error) for error in known.errors}
+    for sentence in errors.values():
+        log.error("%s", sentence)
+    batches = [[source.id for source in batch] for batch in catalogue.plan(chosen, BATCHES)]
+    return [{"name": _batch_name(ids), "sources": ids} for ids in batches], errors
+
+
+def _batch_name(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1} more"
+
+
+class Crawl:
+    """One batch's crawl: a Scrapy process of its own, that can be stopped from outside."""
+
+    def __init__(self, environ: Mapping[str, str]):
+        self._environ = environ
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self,
+        sources: Sequence[str],
+        run_id: str,
+        attempt: int,
+        say: Callable[[str], object] = log.info,
+    ) -> dict[str, Any]:
+        """Crawl the sources that have not succeeded in an earlier attempt; counts by source.
+
+        Everything fetched is in the lake when this returns or raises. ``say`` gets each line
+        of the crawl's log. Raises CrawlError naming the sources that failed as a whole.
+        """
+        store = _store(self._environ)
+        store.ensure_bucket()
+        earlier = results(self._environ, run_id, sources)
+        open_sources = [id_ for id_ in sources if not earlier.get(id_, {}).get("ok")]
+        with tempfile.TemporaryDirectory(prefix="newslake-crawl-") as folder:
+            found = self._crawl(open_sources, run_id, attempt, Path(folder), say)
+        for result in found:
+            key = f"staged/run={run_id}/source={result['source']}/result-{attempt}.json"
+            store.put(key, json.dumps(result).encode())
+        failed = {r["source"]: r["reason"] for r in found if not r["ok"]}
+        if failed:
+            raise CrawlError("; ".join(f"{id_}: {reason}" for id_, reason in failed.items()))
+        return {
+            r["source"]: {"fetched": r["fetched"], "discovered": r["discovered"]} for r in found
+        }
+
+    def stop(self) -> None:
+        """End the crawl and all its processes within seconds; what it fetched is saved."""
+        if self._process is not None and self._process.poll() is None:
+            processes.stop(self._process)
+
+    def _crawl(
+        self,
+        sources: Sequence[str],
+        run_id: str,
+        attempt: int,
+        folder: Path,
+        say: Callable[[str], object],
+    ) -> list[dict[str, Any]]:
+        if not sources:
+            return []
+        result = folder / "result.json"
+        command = [sys.executable, "-m", "crawlers.crawl"]
+        command += ["--run-id", run_id, "--attempt", str(attempt), "--result", str(result)]
+        command += ["--sources-dir", str(sources_directory(self._environ))]
+        command += [word for id_ in sources for word in ("--source", id_)]
+        self._process = processes.start(
+            command, output=subprocess.PIPE, env={**self._environ, "PYTHONUNBUFFERED": "1"}
+        )
+        last = ""
+        try:
+            for line in self._process.stdout or ():
+                last = line.decode(errors="replace").rstrip() or last
+                say(last)
+            status = self._process.wait()
+        finally:
+            self.stop()
+        if not result.exists():
+            raise CrawlError(
+                f"the crawl of {', '.join(sources)} ended with status {status} and no result;"
+                f" its last words: {last or 'none'}"
+            )
+        found: list[dict[str, Any]] = json.loads(result.read_text())
+        return found
+
+
+def extract(
+    sources: Iterable[str], run_id: str, environ: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """Turn the run's raw pages of ``sources`` into staged articles; counts of states by source."""
+    from processing.staging import stage  # noqa: PLC0415
+
+    store = _store(environ)
+    workers = max(1, min(4, os.cpu_count() or 1))
+    return {id_: dict(stage(store, run_id, id_, workers=workers).counts) for id_ in sources}
+
+
+def publish(
+    batches: Sequence[Mapping[str, Any]],
+    run_id: str,
+    started_at: datetime,
+    environ: Mapping[str, str],
+    *,
+    dag_id: str | None = None,
+    dag_run_id: str | None = None,
+) -> dict[str, Any]:
+    """Commit what the run staged; its manifest."""
+    from processing import publishing  # noqa: PLC0415
+
+    sources = sorted(id_ for batch in batches for id_ in batch["sources"])
+    declared = catalogue.load(sources_directory(environ)).sources
+    found = results(environ, run_id, sources)
+    failures = {
+        id_: found[id_]["reason"] if id_ in found else "the crawl left no result; see its log"
+        for id_ in sources
+        if not found.get(id_, {}).get("ok")
+    }
+    facts = publishing.RunFacts(
+        run_id=run_id,
+        sources=tuple(sources),
+        started_at=started_at,
+        topic_maps={id_: declared[id_].topics for id_ in sources if id_ in declared},
+        failures=failures,
+        software=software(),
+        dag_id=dag_id,
+        dag_run_id=dag_run_id,
+    )
+    return publishing.publish(_store(environ), facts)
+
+
+def judge(manifest: Mapping[str, Any] | None, errors: Mapping[str, str]) -> None:
+    """Raise when the run must be red: CrawlError names the sources that failed as a whole."""
+    if manifest is None:
+        raise CrawlError("nothing was published; see the log of the publish task")
+    failed = [f"{id_} failed: {reason}" for id_, reason in manifest["failures"].items()]
+    if failed or errors:
+        raise CrawlError("; ".join([*failed, *errors.values()]))
+
+
+def results(
+    environ: Mapping[str, str], run_id: str, sources: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Each source's best crawl result over the run's attempts: a success, else the last."""
+    store = _store(environ)
+    best: dict[str, dict[str, Any]] = {}
+    for id_ in sources:
+        attempts = [o.key for o in store.objects(f"staged/run={run_id}/source={id_}/result-")]
+        for key in sorted(attempts, key=lambda k: int(k.rsplit("-", 1)[1].split(".")[0])):
+            try:
+                said = json.loads(store.get(key).data)
+            except ObjectNotFound:
+                continue
+            if not best.get(id_, {}).get("ok"):
+                best[id_] = said
+    return best
+
+
+def software() -> dict[str, str]:
+    """Versions of what makes the dataset, for the manifest."""
+    names = ("newslake", "scrapy", "trafilatura", "apache-airflow", "boto3", "deltalake", "pyarrow")
+    return {name: version(name) for name in names} | {"python": sys.version.split()[0]}
+
+
+def require(batches: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> None:
+    """Raise ConfigurationError when a run has no source at all."""
+    if not batches:
+        raise ConfigurationError(
+            "; ".join(errors.values())
+            or "no source is enabled; set enabled: true in one of the source files"
+        )
+
+
+def _store(environ: Mapping[str, str]) -> Any:
+    from processing.storage import Store  # noqa: PLC0415
+
+    return Store.from_environment(environ)
