@@ -27,6 +27,12 @@ BATCHES = 4
 """Most crawl tasks of a run: the slots of the ``crawl`` pool."""
 
 log = logging.getLogger(__name__)
+progress = logging.getLogger("newslake.progress")
+"""What a person watching wants to hear; each record also carries ``stage``, ``done``, ``total``."""
+
+
+def _tell(stage: str, sentence: str, done: int, total: int) -> None:
+    progress.info(sentence, extra={"stage": stage, "done": done, "total": total})
 
 
 def plan(
@@ -51,6 +57,7 @@ def plan(
     for sentence in errors.values():
         log.error("%s", sentence)
     batches = [[source.id for source in batch] for batch in catalogue.plan(chosen, BATCHES)]
+    _tell("plan", f"{len(chosen)} sources in {len(batches)} batches", 0, len(chosen))
     return [{"name": _batch_name(ids), "sources": ids} for ids in batches], errors
 
 
@@ -86,6 +93,7 @@ class Crawl:
         for result in found:
             key = f"staged/run={run_id}/source={result['source']}/result-{attempt}.json"
             store.put(key, json.dumps(result).encode())
+            _tell("crawl", _crawled(result), 1, 0)
         failed = {r["source"]: r["reason"] for r in found if not r["ok"]}
         if failed:
             raise CrawlError("; ".join(f"{id_}: {reason}" for id_, reason in failed.items()))
@@ -137,11 +145,16 @@ def extract(
     sources: Iterable[str], run_id: str, environ: Mapping[str, str]
 ) -> dict[str, dict[str, int]]:
     """Turn the run's raw pages of ``sources`` into staged articles; counts of states by source."""
-    from processing.staging import stage  # noqa: PLC0415
+    from processing.staging import stage
 
     store = _store(environ)
     workers = max(1, min(4, os.cpu_count() or 1))
-    return {id_: dict(stage(store, run_id, id_, workers=workers).counts) for id_ in sources}
+    counts = {}
+    for id_ in sources:
+        counts[id_] = dict(stage(store, run_id, id_, workers=workers).counts)
+        said = ", ".join(f"{count} {state}" for state, count in sorted(counts[id_].items()))
+        _tell("extract", f"{id_}: {said or 'nothing new'}", 1, 0)
+    return counts
 
 
 def publish(
@@ -152,9 +165,13 @@ def publish(
     *,
     dag_id: str | None = None,
     dag_run_id: str | None = None,
+    lease_seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Commit what the run staged; its manifest."""
-    from processing import publishing  # noqa: PLC0415
+    """Commit what the run staged; its manifest.
+
+    ``lease_seconds`` without a sign of life make another publisher count as dead.
+    """
+    from processing import lease, publishing
 
     sources = sorted(id_ for batch in batches for id_ in batch["sources"])
     declared = catalogue.load(sources_directory(environ)).sources
@@ -174,7 +191,11 @@ def publish(
         dag_id=dag_id,
         dag_run_id=dag_run_id,
     )
-    return publishing.publish(_store(environ), facts)
+    manifest = publishing.publish(
+        _store(environ), facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE
+    )
+    _tell("publish", f"published as run {run_id}", 1, 1)
+    return manifest
 
 
 def judge(manifest: Mapping[str, Any] | None, errors: Mapping[str, str]) -> None:
@@ -184,6 +205,15 @@ def judge(manifest: Mapping[str, Any] | None, errors: Mapping[str, str]) -> None
     failed = [f"{id_} failed: {reason}" for id_, reason in manifest["failures"].items()]
     if failed or errors:
         raise CrawlError("; ".join([*failed, *errors.values()]))
+
+
+def _crawled(result: Mapping[str, Any]) -> str:
+    if not result["ok"]:
+        return f"{result['source']}: failed: {result['reason']}"
+    return (
+        f"{result['source']}: {result['discovered']} URLs discovered, {result['fetched']} fetched,"
+        f" {result['known']} known"
+    )
 
 
 def results(
@@ -220,6 +250,6 @@ def require(batches: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> 
 
 
 def _store(environ: Mapping[str, str]) -> Any:
-    from processing.storage import Store  # noqa: PLC0415
+    from processing.storage import Store
 
     return Store.from_environment(environ)

@@ -8,6 +8,7 @@ raises the fencing token by one (Kleppmann, "How to do distributed locking", 201
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,9 @@ from processing.exceptions import LeaseLost, ObjectNotFound, PreconditionFailed,
 from processing.storage import Blob, Store
 
 KEY = "lease.json"
-TIME_TO_LIVE = 60.0
+log = logging.getLogger(__name__)
+
+TIME_TO_LIVE = 30.0
 """Seconds without renewal after which a holder counts as dead."""
 
 
@@ -106,6 +109,8 @@ def _acquire(
         said: dict[str, Any] = json.loads(found.data) if found else {"holder": "", "token": 0}
         etag = found.etag if found else ""
         if etag != watched:
+            if said["holder"]:
+                log.info("waiting for %s, which publishes to %s", said["holder"], store.url)
             watched, since = etag, clock()
         stale = bool(found) and max(found.age if found else 0, clock() - since) > time_to_live
         if not said["holder"] or stale:
