@@ -38,7 +38,7 @@ CRON = {
 }
 LAKE = os.environ.get("NEWSLAKE_LAKE", "s3://newslake").rstrip("/")
 ARTICLES = Asset(name="articles", uri=f"{LAKE}/articles")
-ARTICLES_BY_PARTITION = Asset(name="articles_by_partition", uri=f"{LAKE}/articles#partitions")
+ARTICLES_BY_PARTITION = Asset(name="articles_by_partition", uri=f"{LAKE}/articles/partitions")
 DEFAULTS = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
@@ -103,7 +103,7 @@ def news_dag(dag_id: str, schedule: str | None) -> DAG:
             manifest = steps.publish(
                 context["ti"].xcom_pull(task_ids="plan") or [],
                 run_id_in(context),
-                run.start_date,
+                run.start_date or run.run_after,
                 os.environ,
                 dag_id=run.dag_id,
                 dag_run_id=run.run_id,

@@ -14,13 +14,6 @@ def home(environ: Mapping[str, str]) -> Path:
 def sources_directory(environ: Mapping[str, str]) -> Path:
     """The directory of source files: ``NEWSLAKE_SOURCES``, by default the shipped catalogue."""
     named = environ.get("NEWSLAKE_SOURCES")
-    return Path(named).absolute() if named else _beside("crawlers") / "sources"
-
-
-def dags_directory() -> Path:
-    """The folder Airflow reads the DAGs from."""
-    return _beside("dags")
-
-
-def _beside(room: str) -> Path:
-    return Path(__file__).resolve().parent.parent / room
+    if named:
+        return Path(named).absolute()
+    return Path(__file__).resolve().parent.parent / "crawlers" / "sources"

@@ -25,6 +25,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, RemoveAction
 
 from processing.exceptions import LakeFormatError, ObjectNotFound, PreconditionFailed, StoreError
+from processing.schema_documents import documents
 from processing.storage import Store
 from processing.tables import PARTITIONS, SCHEMAS
 
@@ -94,6 +95,9 @@ def initialise(store: Store) -> None:
             f"{store.url} has format {said['format_version']}, this newslake knows"
             f" {FORMAT_VERSION}; upgrade newslake to write to it"
         )
+    for key, content in documents().items():
+        if not store.exists(key):
+            store.put(key, content)
     for name, schema in SCHEMAS.items():
         if not store.exists(f"{name}/_delta_log/{0:020d}.json"):
             _create(store, name, schema)
@@ -347,7 +351,7 @@ def _parquet(rows: pa.Table) -> bytes:
             name for name in flat if name not in _DICTIONARY_OFF
         ],
         write_page_index=True,
-        bloom_filter_options={name: {"fpp": 0.01} for name in _BLOOM if name in flat},
+        bloom_filter_options={n: {"ndv": len(rows), "fpp": 0.01} for n in _BLOOM if n in flat},
     )
     return sink.getvalue()
 

@@ -310,5 +310,5 @@ def test_a_source_without_staged_input_counts_nothing_and_stops_nobody(store):
 
 def test_a_newer_lake_is_refused_in_one_sentence(store):
     store.put("lake.json", b'{"format_version": 99}')
-    with pytest.raises(StoreError, match="format 99.*upgrade newslake"):
+    with pytest.raises(StoreError, match=r"format 99.*upgrade newslake"):
         publish(store, facts(FIRST))

@@ -1,0 +1,5 @@
+"""``python -m newslake`` is the ``newslake`` command."""
+
+from newslake.cli import main
+
+main()

@@ -1,0 +1,374 @@
+"""The ``newslake`` command: the operator's and reader's face.
+
+Exit status: 0 all well; 1 the command failed, or a whole source failed; 2 wrong usage or
+configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from newslake import __version__
+from processing.exceptions import ConfigurationError, NewslakeError
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
+
+
+def main() -> NoReturn:
+    """Run the command line; prints an error of ours as one sentence."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        newslake(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has left (as in ``| head``); nothing more can be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except NewslakeError as error:
+        click.echo(f"newslake: {error}", err=True)
+        sys.exit(error.exit_status)
+    sys.exit(0)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+@click.group()
+@click.version_option(__version__, prog_name="newslake")
+def newslake() -> None:
+    """News sites into a clean, deduplicated dataset by date and topic."""
+
+
+@newslake.command()
+@click.option("--source", "only", multiple=True, metavar="ID", help="Only this source; repeatable.")
+@click.option(
+    "--sources",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Directory of source files; else NEWSLAKE_SOURCES, else the shipped catalogue.",
+)
+@click.option("--demo", "with_demo", is_flag=True, help="Crawl the demo sites, served here.")
+def run(only: tuple[str, ...], directory: Path | None, with_demo: bool) -> None:
+    """Crawl, extract and publish once, now."""
+    from crawlers import catalogue
+    from newslake import summary
+    from newslake.configuration import sources_directory
+    from newslake.demo import environment
+    from newslake.reader import Lake
+    from newslake.run import run as run_once
+    from processing.storage import Store
+
+    environ = dict(os.environ)
+    if directory is not None:
+        environ["NEWSLAKE_SOURCES"] = str(directory.absolute())
+    declared = catalogue.load(sources_directory(environment(environ) if with_demo else environ))
+    declared.select(only)  # a misspelt id is told before anything starts
+    for error in declared.errors:
+        click.echo(f"newslake: {error}", err=True)
+    console = Console(highlight=False)
+    with (
+        _watching(console) as watch,
+        run_once(environ, only=only, with_demo=with_demo, watch=watch) as outcome,
+    ):
+        watch.close()
+        lake = Lake(Store.from_environment(outcome.environ))
+        summary.show(console, lake, {"Log of the run": str(outcome.log)})
+        failures = (outcome.manifest or {}).get("failures", {})
+        for id_, reason in failures.items():
+            click.echo(f"newslake: source {id_} failed: {reason}", err=True)
+        if not outcome.succeeded:
+            if not failures and not declared.errors:
+                click.echo(f"newslake: the run failed; the end of {outcome.log} says why", err=True)
+            raise click.exceptions.Exit(1)
+
+
+@newslake.command()
+@click.option("--port", default=8080, show_default=True, help="Loopback port of Airflow's page.")
+def up(port: int) -> None:
+    """Run the object store and Airflow on this machine until Ctrl-C."""
+    from newslake import objectstore, stack
+    from newslake.configuration import home
+
+    folder = home(os.environ)
+    with objectstore.lake_environment(os.environ, folder) as lake:
+        environ = {**os.environ, **lake, "NEWSLAKE_HOME": str(folder)}
+        if lake:
+            click.echo(f"Object store: {lake['AWS_ENDPOINT_URL_S3']}")
+        stack.up(folder, environ, dags=stack.dags_folder(), port=port)
+
+
+@newslake.command()
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE_OR_WARC...",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+def extract(files: tuple[Path, ...]) -> None:
+    """Print the articles in saved pages and WARC files as JSON lines.
+
+    Needs no lake. What is no article is named on standard error with its reason.
+    """
+    from processing.records import Rejection
+    from processing.saved import extract_saved
+
+    for url, outcome in extract_saved(files):
+        if isinstance(outcome, Rejection):
+            click.echo(f"{url}: {outcome.state}: {outcome.detail}", err=True)
+        else:
+            click.echo(json.dumps(outcome.to_row(), default=str, ensure_ascii=False))
+
+
+@newslake.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Say what is configured, what answers, what is wrong and how to mend it."""
+    from newslake.doctor import diagnose
+
+    checks = diagnose(os.environ)
+    if as_json:
+        _print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            click.echo(f"{'ok ' if check.ok else 'BAD'} {check.name}: {check.said}")
+            if check.mend:
+                click.echo(f"    {check.mend}")
+    if not all(check.ok for check in checks):
+        raise click.exceptions.Exit(1)
+
+
+@newslake.group()
+def sources() -> None:
+    """The catalogue of news sites."""
+
+
+@sources.command("list")
+@as_json
+def list_sources(as_json: bool) -> None:
+    """Print every source; broken files are named and make the status 2."""
+    from crawlers import catalogue
+    from newslake.configuration import sources_directory
+
+    known = catalogue.load(sources_directory(os.environ))
+    found = [source.model_dump() for source in known.sources.values()]
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(
+            [
+                {
+                    "id": source.id,
+                    "name": source.name,
+                    "schedule": source.schedule,
+                    "listings": len(source.listings),
+                    "enabled": "yes" if source.enabled else "no",
+                }
+                for source in known.sources.values()
+            ]
+        )
+    _tell_broken(known.errors)
+
+
+@sources.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a source file."""
+    from crawlers import catalogue
+
+    click.echo(json.dumps(catalogue.json_schema(), indent=2))
+
+
+@sources.command("check")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@as_json
+def check_sources(ids: tuple[str, ...], as_json: bool) -> None:
+    """Validate every source file; with IDs, try those sources and store nothing.
+
+    Shows for each URL discovered what would be stored, and why not the rest.
+    """
+    from crawlers import catalogue
+    from newslake.check import check
+    from newslake.configuration import sources_directory
+
+    known = catalogue.load(sources_directory(os.environ))
+    chosen = known.select(ids)
+    found: list[dict[str, Any]] = []
+    failed = []
+    for source in chosen:
+        rows, reason = check(source, os.environ)
+        found += rows
+        if reason:
+            failed.append(reason)
+        if not as_json:
+            _print_checked(rows)
+    if as_json:
+        _print_json(found)
+    elif not ids:
+        click.echo(f"{len(known.sources)} sources are well declared")
+    for reason in failed:
+        click.echo(f"newslake: {reason}", err=True)
+    if not ids:
+        _tell_broken(known.errors)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _print_checked(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        click.echo(f"{row['state']:<22} {row['url']}")
+        if row.get("title"):
+            day = row["published_at"].date() if row["published_at"] else "no date"
+            authors = ", ".join(row["authors"] or ()) or "no author"
+            said = f"{day} ({row['published_source']}), {authors}, {row['topic']}"
+            click.echo(f"{'':<22} {row['title']} | {said}, {row['word_count']} words")
+        elif row["detail"]:
+            click.echo(f"{'':<22} {row['detail']}")
+
+
+@newslake.group()
+def dataset() -> None:
+    """The dataset: what it holds, queries, proofs."""
+
+
+@dataset.command("summary")
+@as_json
+def summarise(as_json: bool) -> None:
+    """Print articles by date and topic, copies, and what the last run did."""
+    from newslake import summary
+    from newslake.reader import open_lake
+
+    with open_lake() as lake:
+        if as_json:
+            _print_json(summary.rows(lake))
+        else:
+            summary.show(Console(highlight=False), lake, {})
+
+
+@dataset.command("sql")
+@click.argument("query")
+@as_json
+def sql(query: str, as_json: bool) -> None:
+    """Run QUERY by DuckDB over articles, copies, revisions and coverage."""
+    from newslake.reader import open_lake
+
+    with open_lake() as lake:
+        found = lake.sql(query).to_pylist()
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(found)
+
+
+@dataset.command("verify")
+@click.option("--full", is_flag=True, help="Extract every stored page again, not only a sample.")
+@as_json
+def verify(full: bool, as_json: bool) -> None:
+    """Prove that the lake agrees with itself; status 1 when it does not."""
+    from newslake.reader import open_lake
+    from processing.verification import verify as verify_lake
+
+    with open_lake() as lake:
+        report = verify_lake(lake.store, full=full)
+    if as_json:
+        _print_json([asdict(finding) for finding in report.findings])
+    else:
+        for finding in report.findings:
+            click.echo(f"{finding.check}: {finding.subject}: {finding.detail}")
+        for note in report.notes:
+            click.echo(note)
+        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
+        click.echo(f"checked {counted}: {len(report.findings) or 'no'} findings")
+    if report.findings:
+        raise click.exceptions.Exit(1)
+
+
+def _tell_broken(errors: Iterable[ConfigurationError]) -> None:
+    broken = list(errors)
+    for error in broken:
+        click.echo(f"newslake: {error}", err=True)
+    if broken:
+        raise click.exceptions.Exit(2)
+
+
+def _print_json(found: list[dict[str, Any]]) -> None:
+    click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=1))
+
+
+def _print_table(found: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    if not found:
+        click.echo("no rows")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in found[0]:
+        table.add_column(column, overflow="fold")
+    for row in found:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console(highlight=False).print(table)
+
+
+class _Bars:
+    """A bar per stage on a terminal; a line per event elsewhere."""
+
+    _STAGES: Mapping[str, str] = {
+        "crawl": "Crawling",
+        "extract": "Extracting",
+        "publish": "Publishing",
+    }
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._sources = 0
+        self._bars = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, stage: str, text: str, done: int, total: int) -> None:
+        self._console.print(
+            text if stage == "lake" else f"{stage}: {text}", markup=False, soft_wrap=True
+        )
+        if stage == "plan":
+            self._bars.start()
+            for name, words in self._STAGES.items():
+                size = 1 if name == "publish" else total
+                self._tasks[name] = self._bars.add_task(words, total=size)
+        elif stage in self._tasks:
+            self._bars.advance(self._tasks[stage], done)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+
+@contextmanager
+def _watching(console: Console) -> Iterator[_Bars]:
+    bars = _Bars(console)
+    try:
+        yield bars
+    finally:
+        bars.close()
