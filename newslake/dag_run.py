@@ -36,16 +36,17 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminate)
 
+    from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DagRunState
 
-    from dags.news import news_manual
     from processing.records import run_id_of
 
     with os.fdopen(options.progress, "w") as pipe:
         progress = logging.getLogger("newslake.progress")
         progress.setLevel(logging.INFO)
         progress.addHandler(_Teller(pipe))
-        run = news_manual.test(run_conf={"sources": options.source})
+        dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["news_manual"]
+        run = dag.test(run_conf={"sources": options.source})
         run_id = run_id_of(run.dag_id, run.run_id, run.run_after)
         end = {"stage": "end", "text": run_id, "done": run.state == DagRunState.SUCCESS, "total": 1}
         pipe.write(json.dumps(end) + "\n")

@@ -96,11 +96,18 @@ def initialise(store: Store) -> None:
             f" {FORMAT_VERSION}; upgrade newslake to write to it"
         )
     for key, content in documents().items():
-        if not store.exists(key):
+        if not _lies(store, key, content):
             store.put(key, content)
     for name, schema in SCHEMAS.items():
         if not store.exists(f"{name}/_delta_log/{0:020d}.json"):
             _create(store, name, schema)
+
+
+def _lies(store: Store, key: str, content: bytes) -> bool:
+    try:
+        return store.get(key).data == content
+    except ObjectNotFound:
+        return False
 
 
 def _create(store: Store, name: str, schema: pa.Schema) -> None:
