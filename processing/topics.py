@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -272,7 +272,7 @@ def _folded(name: str) -> str:
 @cache
 def _lexicon() -> dict[str, dict[str, list[str]]]:
     """Folded name -> language -> topics, from section_lexicon.yaml, read once."""
-    raw = files("processing").joinpath("section_lexicon.yaml").read_text(encoding="utf-8")
+    raw = Path(__file__).with_name("section_lexicon.yaml").read_text(encoding="utf-8")
     names: dict[str, dict[str, list[str]]] = {}
     for topic, languages in yaml.load(raw, Loader=yaml.CSafeLoader).items():
         for language, entries in languages.items():

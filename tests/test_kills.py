@@ -21,19 +21,22 @@ PIPELINE = Path(__file__).parent / "pipeline.py"
 FIRST, SECOND = "20261121T100000Z-aaaaaa", "20261121T110000Z-bbbbbb"
 SOURCE = "meridian-wire"
 STAGES = {
-    "the WARC file is uploaded": r"PUT /[^/]+/raw/",
-    "the crawl's ledger is uploaded": r"PUT .*/crawl-1\.jsonl",
-    "the source's state is uploaded": r"PUT /[^/]+/state/",
-    "the crawl's result is kept": r"PUT .*/result-1\.json",
-    "articles are staged": r"PUT .*/articles\.parquet",
-    "the lease is taken": r"PUT /[^/]+/lease\.json",
-    "the first Parquet object is put": r"PUT /[^/]+/articles/date=",
-    "the commit plan is put": r"PUT .*/commit\.json",
-    "articles are committed": r"PUT /[^/]+/articles/_delta_log/0*1\.json",
-    "coverage is committed": r"PUT /[^/]+/coverage/_delta_log/0*1\.json",
-    "the manifest is put": r"PUT /[^/]+/runs/",
-    "staged input is deleted": r"POST /[^/?]+/?\?delete",
+    "the WARC file is uploaded": (r"PUT /[^/]+/raw/", "next"),
+    "the crawl's ledger is uploaded": (r"PUT .*/crawl-1\.jsonl", "retry"),
+    "the source's state is uploaded": (r"PUT /[^/]+/state/", "next"),
+    "the crawl's result is kept": (r"PUT .*/result-1\.json", "next", "retry"),
+    "articles are staged": (r"PUT .*/articles\.parquet", "next"),
+    "coverage is staged": (r"PUT .*/coverage\.parquet", "retry"),
+    "the first Parquet object is put": (r"PUT /[^/]+/articles/date", "next"),
+    "the commit plan is put": (r"PUT .*/commit\.json", "retry"),
+    "articles are committed": (r"PUT /[^/]+/articles/_delta_log/0*1\.json", "next"),
+    "coverage is committed": (r"PUT /[^/]+/coverage/_delta_log/0*1\.json", "retry"),
+    "the manifest is put": (r"PUT /[^/]+/runs/", "next", "retry"),
+    "staged input is deleted": (r"POST /[^/?]+/?\?delete", "next"),
 }
+"""When the run is killed: at which request, and who completes it: a retry, or the next run."""
+FINISHERS = {"retry": (FIRST, 2), "next": (SECOND, 1)}
+CASES = [(stage, finisher) for stage, (_, *finishers) in STAGES.items() for finisher in finishers]
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def environ(lake_env: dict[str, str], tmp_path: Path):
 
 def start(environ: dict[str, str], run_id: str, attempt: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, PIPELINE, run_id, str(attempt)],
+        [sys.executable, "-P", PIPELINE, run_id, str(attempt)],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -67,20 +70,19 @@ def kill_tree(pid: int) -> None:
             process.kill()
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(("run_id", "attempt"), [(FIRST, 2), (SECOND, 1)], ids=["retry", "next"])
-def test_a_run_killed_there_is_completed(environ, store: Store, stage, run_id, attempt):
+@pytest.mark.parametrize(("stage", "finisher"), CASES)
+def test_a_run_killed_there_is_completed(environ, store: Store, stage, finisher):
     running: list[subprocess.Popen[bytes]] = []
 
     def kill(_: object) -> bool:
         kill_tree(running[0].pid)
         return False
 
-    with FaultProxy(environ["AWS_ENDPOINT_URL_S3"], STAGES[stage], kill) as proxy:
+    with FaultProxy(environ["AWS_ENDPOINT_URL_S3"], STAGES[stage][0], kill) as proxy:
         running.append(start({**environ, "AWS_ENDPOINT_URL_S3": proxy.url}, FIRST, 1))
         said = running[0].communicate()[0].decode()
     assert proxy.met == 1, f"the run never came to where {stage}:\n{said[-3000:]}"
-    again = start(environ, run_id, attempt)
+    again = start(environ, *FINISHERS[finisher])
     said = again.communicate()[0].decode()
     assert again.returncode == 0, said[-3000:]
     check_complete(store)
