@@ -1,0 +1,285 @@
+"""From a fetched page to an article, or to the reason why it is none.
+
+trafilatura finds the text, once per page, on a tree that is parsed once; what the page says
+about itself is read from the same tree before. Pure: no network, no clock, and the same page
+always gives the same article.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import trafilatura
+from courlan import extract_domain
+from lxml.html import HtmlElement
+from trafilatura.metadata import extract_author
+
+from processing.charset import decode
+from processing.cleaning import SiteTemplate, clean_text, prune
+from processing.dates import date_article
+from processing.language import detect_language
+from processing.layout import modernise
+from processing.metadata import PageMetadata, names, plain, read_metadata
+from processing.records import Article, Hints, Page, Rejection, State
+from processing.rejection import (
+    blocked,
+    claims_article,
+    linked_headlines,
+    not_article,
+    not_html,
+    too_short,
+)
+from processing.texts import content_hash, count_words, normalise_text
+from processing.urls import url_id, url_key
+from processing.wire import find_agency
+
+__all__ = ["SiteTemplate", "extract"]
+
+_RESCUE = 0.5  # JSON-LD's articleBody replaces a text under half its length: +0.9 F1 on WCXB
+_MAX_TITLE = 400
+_SEPARATORS = ("|", "–", "—", "-", "·", "•", "»", "«", ":", "::", "/")
+_AUTHOR_BREAK = re.compile(r"\s*(?:[,;|/•·]|\s(?:and|und|et|y|e|och|og|en|&)\s)\s*", re.IGNORECASE)
+_SLUG = re.compile(r"\d|[^/-]+(?:-[^/-]+){2}")
+_SUFFIX = re.compile(r"\s+[|–—·•»-]\s")
+_BYLINE = re.compile(
+    r"^\W*(?:(?:written|words|text|story|posted|reported)\s+by|by|von|par|por|di|door|av|af|autor|author|texte?)\b\s*:?\s+",
+    re.IGNORECASE,
+)
+_BYLINE_LINES = 20
+_BYLINE_LINE = re.compile(
+    r"\W{0,3}(?:By|Von|Par|Por|Di|Door)\s((?:[^\W\d_][\w.'’-]*\s?){2,4}?)(?:\s?[,|•·–(]|$)"
+)
+_ADDRESS = re.compile(r"https?:|www\.", re.IGNORECASE)
+_BRACKETED = re.compile(r"\s*\([^()]{0,80}\)")
+_NO_NAME = re.compile(r"@|\d{3}|[{}<>]")
+_ROLES = re.compile(
+    r"(?:staff|senior|chief|political|sports?|freelance|special|news)?\s*"
+    r"(?:writer|reporter|editor|correspondent|contributor|columnist|redakteur(?:in)?|journalist(?:e|in)?|admin(?:istrator)?|staff|author)",
+    re.IGNORECASE,
+)
+_JR = re.compile(r",\s*(Jr|Sr|II|III|MD|M\.D|PhD|Ph\.D)\b\.?")
+
+
+def extract(page: Page, template: SiteTemplate | None = None) -> Article | Rejection:
+    """The article on a page, or why there is none. Never raises, whatever the bytes.
+
+    ``template`` holds the lines known to recur over the pages of this host.
+    """
+    try:
+        return _extract(page, template)
+    except Exception as error:  # the promise above: one bad page never costs the others
+        detail = f"{type(error).__name__}: {error}".strip()[:200]
+        return Rejection(State.FAILED_EXTRACTION, f"the extractor failed with {detail}")
+
+
+def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
+    if page.status >= 400:
+        return Rejection(State.FAILED_HTTP, f"the page was sent with status {page.status}")
+    rejection = not_html(page)
+    if rejection:
+        return rejection
+    tree = trafilatura.load_html(decode(page.body, page.headers.get("content-type")))
+    if tree is None:
+        return Rejection(State.REJECTED_NOT_HTML, "the body is no HTML document")
+    said = read_metadata(tree, page.url)
+    hints = Hints.of(page.hints)
+    headings = [text for h1 in tree.iter("h1") if (text := plain("".join(h1.itertext())))]
+    dating = date_article(tree, said, hints, page.fetched_at)
+    headline = modernise(tree)
+    if headline and not headings:
+        headings = [headline]
+    title = _title(tree, said, hints, headings)
+    known_titles = [title, said.headline, said.first("og:title"), hints.title, *headings]
+
+    persons, houses = _stated_authors(said)
+    if not persons:
+        line = extract_author(tree)
+        persons = _names(line.split("; ") if line else [])
+    headlines = linked_headlines(tree)
+    prune(tree)
+    found = _engine_text(tree, page.url)
+    opening = found.split("\n") if headline is None else [*map(str, tree.itertext())]
+    authors = persons or _byline(opening) or houses
+    text = _text(found, said, [t for t in known_titles if t], template)
+    rejection = (
+        blocked(title, text, _visible(tree, text), claims=claims_article(said))
+        or not_article(said, text, headlines)
+        or too_short(text)
+    )
+    if rejection:
+        return rejection
+    canonical = _trusted_canonical(said)
+    return Article(
+        id=url_id(_key(canonical or page.url)),
+        url=page.url,
+        canonical_url=canonical,
+        source=page.source,
+        title=title or text.partition("\n")[0][:_MAX_TITLE],
+        authors=tuple(authors),
+        published_at=dating.published_at,
+        published_source=dating.published_source,
+        published_precision=dating.published_precision,
+        modified_at=dating.modified_at,
+        first_seen_at=page.fetched_at,
+        fetched_at=page.fetched_at,
+        language=detect_language(
+            text,
+            said.language,
+            plain(said.article.get("inLanguage")),
+            said.first("og:locale", "content-language", "language"),
+        ),
+        section=said.section or hints.section,
+        tags=said.tags or hints.tags,
+        summary=said.summary,
+        text=text,
+        word_count=count_words(text),
+        image_url=said.image_url,
+        is_accessible_for_free=said.is_accessible_for_free,
+        wire=find_agency(authors, text),
+        content_hash=content_hash(text),
+        extractor=_extractor(),
+    )
+
+
+@cache
+def _extractor() -> str:
+    return f"newslake/{version('newslake')}+trafilatura/{version('trafilatura')}"
+
+
+def _engine_text(tree: HtmlElement, url: str) -> str:
+    document = trafilatura.bare_extraction(
+        tree, url=url, include_comments=False, with_metadata=False
+    )
+    return getattr(document, "text", None) or ""
+
+
+def _text(found: str, said: PageMetadata, titles: list[str], template: SiteTemplate | None) -> str:
+    text = clean_text(found, titles, template)
+    if count_words(text) < _RESCUE * count_words(said.body):
+        return clean_text(said.body, titles, template)
+    return text
+
+
+def _visible(tree: HtmlElement, text: str) -> str:
+    """What a reader of a page without much text sees: needed to tell a wall from a stub."""
+    if count_words(text) > 100:
+        return ""
+    body = tree.find("body")
+    shown = [
+        element.text or ""
+        for element in (tree if body is None else body).iter()
+        if isinstance(element.tag, str) and element.tag not in ("script", "style", "template")
+    ]
+    return " ".join(" ".join(shown).split())[:5000]
+
+
+def _title(tree: HtmlElement, said: PageMetadata, hints: Hints, headings: list[str]) -> str:
+    element = tree.find(".//title")
+    in_head = plain("".join(element.itertext())) if element is not None else None
+    og = said.first("og:title", "twitter:title")
+    listed = hints.title if hints.title in headings else None
+    only = headings[0] if len(headings) == 1 else None
+    if only and in_head and re.search(rf"\W\s{re.escape(only)}$", in_head):
+        # "Headline - Name" in the head: the page's one heading is the paper's name.
+        in_head = in_head.removesuffix(only).rstrip(" -–—|·•»:")
+        only = None
+    candidates = [said.headline, og, listed, only, in_head, hints.title, *headings]
+    best = next((title for title in candidates if title), "")
+    for heading in headings:
+        # "Headline | Name", "Headline – Opinion": the page's own heading says where it ends.
+        if best.startswith(heading) and _SUFFIX.match(best, len(heading)):
+            best = heading
+    return _without_site(best, said)[:_MAX_TITLE]
+
+
+def _without_site(title: str, said: PageMetadata) -> str:
+    """The title without the site's name at its end or beginning."""
+    host = (urlsplit(said.url).hostname or "").removeprefix("www.")
+    sites = {normalise_text(name) for name in (*said.site_names, host, host.partition(".")[0])}
+    for separator in _SEPARATORS:
+        parts = re.split(rf"\s+{re.escape(separator)}\s+", title)
+        while len(parts) > 1 and normalise_text(parts[-1]) in sites:
+            parts.pop()
+        while len(parts) > 1 and normalise_text(parts[0]) in sites:
+            parts.pop(0)
+        title = f" {separator} ".join(parts)
+    return title
+
+
+def _stated_authors(said: PageMetadata) -> tuple[list[str], list[str]]:
+    """The persons a page names in JSON-LD or meta tags, and the houses it names instead."""
+    stated = [
+        names(said.article.get("author")) or names(said.article.get("creator")),
+        list(said.lists.get("author", ())) or list(said.lists.get("article:author", ())),
+        [
+            line
+            for name in ("byl", "parsely-author", "sailthru.author", "dc.creator")
+            if (line := said.first(name))
+        ],
+    ]
+    sites = set(map(normalise_text, said.site_names))
+    houses: list[str] = []
+    for lines in stated:
+        found = _names(lines)
+        persons = [name for name in found if normalise_text(name) not in sites]
+        if persons:
+            return persons, houses
+        houses = houses or found
+    return [], houses
+
+
+def _byline(opening: list[str]) -> list[str]:
+    """The names in the byline among a page's first lines."""
+    for line in [line for line in opening if line.strip()][:_BYLINE_LINES]:
+        match = _BYLINE_LINE.match(line.strip())
+        if match:
+            return _names([match[1]])
+    return []
+
+
+def _names(lines: Iterable[str]) -> list[str]:
+    """People's names in author lines, each once: no "By", no roles, addresses or dates."""
+    found: dict[str, str] = {}
+    for line in lines:
+        if _ADDRESS.search(line):
+            continue
+        bare = _BRACKETED.sub("", _JR.sub(r" \1", line))
+        for part in _AUTHOR_BREAK.split(_BYLINE.sub("", bare)):
+            name = _BYLINE.sub("", part).strip(" .,:-–—()\u200b")
+            if 1 < len(name) <= 60 and not _NO_NAME.search(name) and not _ROLES.fullmatch(name):
+                found.setdefault(normalise_text(name), name)
+    return list(found.values())
+
+
+def _trusted_canonical(said: PageMetadata) -> str | None:
+    """The page's canonical URL when it can be an article's, never a home page or a section."""
+    if not said.canonical:
+        return None
+    here, there = urlsplit(said.url), urlsplit(said.canonical)
+    try:
+        url_key(said.canonical)
+        same_site = _site(here.hostname or "") == _site(there.hostname or "")
+    except ValueError:
+        return None
+    own_depth, depth = (len(p.path.strip("/").split("/")) for p in (here, there))
+    is_page = bool(there.path.strip("/")) or bool(there.query)
+    if not is_page or (same_site and depth < own_depth - 1):
+        return None
+    # Elsewhere only an article's address counts: a partner's, or the agency's original.
+    return said.canonical if same_site or _SLUG.search(there.path) else None
+
+
+def _key(url: str) -> str:
+    """The URL's key; a page saved on disk may have none, then its address is its own key."""
+    try:
+        return url_key(url)
+    except ValueError:
+        return url
+
+
+def _site(host: str) -> str:
+    return extract_domain(f"http://{host}/") or host

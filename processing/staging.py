@@ -1,0 +1,331 @@
+"""From a crawl's raw pages to staged articles and coverage: one source of one run.
+
+All attempts of the run count: per URL the last page that was fetched wins, a page beats any
+failure, and a later failure an earlier one. Extraction runs in processes of its own; a page
+that hangs or crashes one costs itself alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import TimeoutError as PageTimeout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow.parquet as pq
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from processing import tables
+from processing.archive import Damage, read_member, read_page, read_pages
+from processing.extraction import extract
+from processing.language import detect_language
+from processing.records import (
+    FETCHED,
+    KNOWN,
+    Article,
+    Hints,
+    Page,
+    Rejection,
+    State,
+    Visit,
+    run_day,
+)
+from processing.storage import Store
+from processing.urls import url_key
+
+Extractor = Callable[[Page], Article | Rejection]
+Outcome = Article | Rejection
+Progress = Callable[[int, int], None]
+
+_WAITING_PER_WORKER = 4  # pages on their way to each worker: enough to keep it busy
+_ROWS = 256  # articles written at a time
+_ATTEMPT = re.compile(r"crawl-(\d+)\.jsonl\.gz$")
+_RAW = re.compile(r"-(\d+)-(\d+)\.warc\.gz$")
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What staging made of a source: URLs per state, the keys written, records unreadable."""
+
+    counts: Mapping[str, int]
+    articles_key: str
+    coverage_key: str
+    damaged_records: int = 0
+
+
+@dataclass(slots=True)
+class _Raw:
+    """The run's raw files on local disk, by key, and where each URL's last page lies."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    visits: dict[str, Visit] = field(default_factory=dict)
+    damage: Damage = field(default_factory=Damage)
+
+
+def stage(
+    store: Store,
+    run_id: str,
+    source: str,
+    *,
+    workers: int = 2,
+    page_timeout: float = 20.0,
+    progress: Progress | None = None,
+    extractor: Extractor = extract,
+) -> StageResult:
+    """Extract what a run fetched of a source and write its staged articles and coverage.
+
+    ``page_timeout`` is in seconds; a page over it is ``failed-extraction`` and its process is
+    replaced. ``progress`` is called with pages done and pages in all. ``extractor`` must be
+    importable by name in another process. Raises StoreError when the store does not answer.
+    """
+    folder = f"staged/run={run_id}/source={source}"
+    with TemporaryDirectory(prefix="newslake-stage-") as directory:
+        local = Path(directory)
+        raw = _download(store, run_id, source, local)
+        visits = _merge(_ledgers(store, folder), raw.visits)
+        written = local / "articles.parquet"
+        rows = _Coverage(run_id, source)
+        with pq.ParquetWriter(written, tables.STAGED_ARTICLES, compression="zstd") as articles:
+            outcomes = _outcomes(
+                store, raw, source, visits, workers, page_timeout, progress, extractor
+            )
+            batch: list[dict[str, Any]] = []
+            for visit, outcome in outcomes:
+                rows.add(visit, outcome)
+                if isinstance(outcome, Article):
+                    batch.append(_row(outcome, visit, run_id, source))
+                if len(batch) >= _ROWS:
+                    articles.write_table(tables.to_table(batch, tables.STAGED_ARTICLES))
+                    batch.clear()
+            articles.write_table(tables.to_table(batch, tables.STAGED_ARTICLES))
+        coverage = local / "coverage.parquet"
+        pq.write_table(
+            tables.to_table(rows.rows, tables.STAGED_COVERAGE), coverage, compression="zstd"
+        )
+        store.put_file(f"{folder}/articles.parquet", written)
+        # Coverage last: where it lies, the source's staging is complete.
+        store.put_file(f"{folder}/coverage.parquet", coverage)
+    return StageResult(
+        dict(sorted(rows.counts.items())),
+        f"{folder}/articles.parquet",
+        f"{folder}/coverage.parquet",
+        raw.damage.records,
+    )
+
+
+def extract_pages(
+    pages: Iterable[Page | None],
+    *,
+    workers: int = 2,
+    page_timeout: float = 20.0,
+    extractor: Extractor = extract,
+) -> Iterator[Outcome]:
+    """The outcome of each page, in the order given, extracted in ``workers`` processes.
+
+    A page that takes longer than ``page_timeout`` seconds, or kills its process, is
+    ``failed-extraction``; so is None, a page that could not be read. Takes only a few pages
+    ahead of what it yields.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["processing.extraction"])
+    waiting: deque[ProcessFuture[Outcome] | None] = deque()
+    with ProcessPool(max_workers=workers, context=context, initializer=_warm_up) as pool:
+        try:
+            for page in pages:
+                waiting.append(
+                    pool.schedule(extractor, args=(page,), timeout=page_timeout) if page else None
+                )
+                if len(waiting) >= workers * _WAITING_PER_WORKER:
+                    yield _result(waiting.popleft(), page_timeout)
+            while waiting:
+                yield _result(waiting.popleft(), page_timeout)
+        except BaseException:
+            pool.stop()  # type: ignore[no-untyped-call]
+            raise
+
+
+def _warm_up() -> None:
+    """Load the language model before the first page, so that no page's time pays for it."""
+    detect_language("a language model is loaded once in each process")
+
+
+def _result(future: ProcessFuture[Outcome] | None, page_timeout: float) -> Outcome:
+    if future is None:
+        return Rejection(State.FAILED_EXTRACTION, "the stored page is missing or damaged")
+    try:
+        outcome: Outcome = future.result()
+    except PageTimeout:
+        detail = f"the page took longer than {page_timeout:g} s"
+    except ProcessExpired as error:
+        detail = f"the page killed its process (exit code {error.exitcode})"
+    except Exception as error:  # what the process could neither finish nor send back
+        detail = f"the extractor failed with {type(error).__name__}: {error}"[:200]
+    else:
+        return outcome
+    return Rejection(State.FAILED_EXTRACTION, detail)
+
+
+@dataclass(slots=True)
+class _Coverage:
+    """The coverage rows of a source as they come, and the count of each state."""
+
+    run_id: str
+    source: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, visit: Visit, outcome: Outcome | None) -> None:
+        state, detail, article_id = visit.outcome, visit.detail, None
+        if isinstance(outcome, Article):
+            state, article_id = tables.EXTRACTED, outcome.id
+        elif outcome:
+            state, detail = outcome.state, outcome.detail
+        self.counts[str(state)] += 1
+        self.rows.append(
+            {
+                "run_id": self.run_id,
+                "source": self.source,
+                "url": visit.url,
+                "state": str(state),
+                "detail": detail,
+                "http_status": visit.http_status,
+                "discovered_via": visit.discovered_via or None,
+                "article_id": article_id,
+                "at": visit.at,
+                "date": run_day(self.run_id),
+            }
+        )
+
+
+def _row(article: Article, visit: Visit, run_id: str, source: str) -> dict[str, Any]:
+    pointer = visit.warc
+    stored = replace(
+        article,
+        source=source,
+        run_id=run_id,
+        warc_key=pointer.key if pointer else None,
+        warc_offset=pointer.offset if pointer else None,
+        warc_length=pointer.length if pointer else None,
+    )
+    return {**stored.to_row(), "listed_url": visit.url}
+
+
+def _outcomes(
+    store: Store,
+    raw: _Raw,
+    source: str,
+    visits: list[Visit],
+    workers: int,
+    page_timeout: float,
+    progress: Progress | None,
+    extractor: Extractor,
+) -> Iterator[tuple[Visit, Outcome | None]]:
+    """Every visit in order, with what its page became; None where none was fetched."""
+    fetched = [visit for visit in visits if visit.outcome == FETCHED]
+    pages = (_read(store, raw, visit, source) for visit in fetched)
+    outcomes = extract_pages(pages, workers=workers, page_timeout=page_timeout, extractor=extractor)
+    done = 0
+    for visit in visits:
+        if visit.outcome != FETCHED:
+            yield visit, None
+            continue
+        yield visit, next(outcomes)
+        done += 1
+        if progress:
+            progress(done, len(fetched))
+    for _ in outcomes:  # runs the pool's orderly end
+        pass
+
+
+def _read(store: Store, raw: _Raw, visit: Visit, source: str) -> Page | None:
+    if visit.warc is None:
+        return None
+    path = raw.files.get(visit.warc.key)
+    if path is None:
+        return read_page(store, visit.warc, hints=visit.hints, source=source)
+    with path.open("rb") as file:
+        file.seek(visit.warc.offset)
+        return read_member(file.read(visit.warc.length), hints=visit.hints, source=source)
+
+
+def _download(store: Store, run_id: str, source: str, directory: Path) -> _Raw:
+    """The run's raw files, and a visit for the last page of each URL in them."""
+    raw = _Raw()
+    prefix = f"raw/date={run_day(run_id)}/source={source}/{run_id}-"
+    keys = [stored.key for stored in store.objects(prefix) if _RAW.search(stored.key)]
+    for key in sorted(keys, key=_raw_order):
+        data = store.get(key).data
+        path = directory / key.rpartition("/")[2]
+        path.write_bytes(data)
+        raw.files[key] = path
+        for stored in read_pages(data, key, source=source, damage=raw.damage):
+            if stored.pointer:
+                raw.visits[_key(stored.discovered_url)] = Visit(
+                    url=stored.discovered_url,
+                    outcome=FETCHED,
+                    discovered_via=stored.discovered_via or "",
+                    at=stored.page.fetched_at,
+                    http_status=stored.page.status,
+                    warc=stored.pointer,
+                    hints=Hints.of(stored.page.hints),
+                )
+    return raw
+
+
+def _raw_order(key: str) -> tuple[int, int]:
+    match = _RAW.search(key)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _ledgers(store: Store, folder: str) -> list[dict[str, Visit]]:
+    """The ledger of each attempt, earliest first, by URL key."""
+    attempts = {
+        int(match[1]): stored.key
+        for stored in store.objects(f"{folder}/crawl-")
+        if (match := _ATTEMPT.search(stored.key))
+    }
+    return [_ledger(store.get(attempts[number]).data) for number in sorted(attempts)]
+
+
+def _ledger(data: bytes) -> dict[str, Visit]:
+    lines = gzip.decompress(data).decode().splitlines()
+    visits = [Visit.from_json(json.loads(line)) for line in lines if line.strip()]
+    return {_key(visit.url): visit for visit in visits}
+
+
+def _merge(ledgers: list[dict[str, Visit]], archived: Mapping[str, Visit]) -> list[Visit]:
+    """One visit per URL key, in key order."""
+    merged: dict[str, Visit] = {}
+    for ledger in ledgers:
+        for key, visit in ledger.items():
+            if key not in merged or _rank(visit) >= _rank(merged[key]):
+                merged[key] = visit
+    for key, visit in archived.items():
+        said = merged.get(key)
+        merged[key] = visit if said is None else _with_page(said, visit)
+    return [merged[key] for key in sorted(merged)]
+
+
+def _with_page(said: Visit, stored: Visit) -> Visit:
+    """The ledger's visit with the page that the raw files really hold."""
+    if said.outcome == FETCHED and said.warc == stored.warc:
+        return said
+    return replace(stored, url=said.url, discovered_via=said.discovered_via)
+
+
+def _rank(visit: Visit) -> int:
+    return {FETCHED: 2, KNOWN: 0}.get(visit.outcome, 1)
+
+
+def _key(url: str) -> str:
+    try:
+        return url_key(url)
+    except ValueError:
+        return url
