@@ -43,7 +43,7 @@ def uv(*words: str) -> None:
 
 def install_uv() -> None:
     version = locked_version("uv")
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], capture_output=True)
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False)
     if made.returncode == 0:
         pip = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", f"uv=={version}"]
         subprocess.run(pip, check=True)

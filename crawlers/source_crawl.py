@@ -248,7 +248,7 @@ class SourceCrawl:
             if found is None:
                 found = Candidate(key, entry.url, listing, self.state.url(key))
                 self._candidates[key] = found
-            found.said.append(entry.hints)
+            found.said.append(replace(entry.hints, listing=str(kind)))
             # A section page words its links anew at every visit.
             if entry.title and kind is not Kind.SECTION:
                 found.titles[_mark(listing)] = _mark(entry.title)

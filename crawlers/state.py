@@ -279,6 +279,7 @@ def merge_hints(said: Iterable[Hints]) -> Hints:
         modified=latest(h.modified for h in hints),
         section=next((h.section for h in hints if h.section), None),
         tags=next((h.tags for h in hints if h.tags), ()),
+        listing=next((h.listing for h in hints if h.published or h.modified), None),
     )
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,11 +29,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON a
 
 def main() -> NoReturn:
     """Run the command line; prints an error of ours as one sentence."""
+    from newslake.objectstore import past_proxies
+
     signal.signal(signal.SIGTERM, _terminate)
+    # Here too: this process itself asks the embedded store, through libraries that read these.
+    os.environ.update(past_proxies(os.environ))
     try:
-        newslake(standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        # Without standalone_mode click raises no Exit: it returns the status.
+        status = newslake(prog_name="newslake", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -45,7 +49,7 @@ def main() -> NoReturn:
     except NewslakeError as error:
         click.echo(f"newslake: {error}", err=True)
         sys.exit(error.exit_status)
-    sys.exit(0)
+    sys.exit(status)
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:
@@ -84,7 +88,7 @@ def run(only: tuple[str, ...], directory: Path | None, with_demo: bool) -> None:
     declared.select(only)  # a misspelt id is told before anything starts
     for error in declared.errors:
         click.echo(f"newslake: {error}", err=True)
-    console = Console(highlight=False)
+    console = _console()
     with (
         _watching(console) as watch,
         run_once(environ, only=only, with_demo=with_demo, watch=watch) as outcome,
@@ -129,14 +133,16 @@ def extract(files: tuple[Path, ...]) -> None:
 
     Needs no lake. What is no article is named on standard error with its reason.
     """
+    from processing.pool import ExtractionPool
     from processing.records import Rejection
     from processing.saved import extract_saved
 
-    for url, outcome in extract_saved(files):
-        if isinstance(outcome, Rejection):
-            click.echo(f"{url}: {outcome.state}: {outcome.detail}", err=True)
-        else:
-            click.echo(json.dumps(outcome.to_row(), default=str, ensure_ascii=False))
+    with ExtractionPool() as pool:
+        for url, outcome in extract_saved(files, pool):
+            if isinstance(outcome, Rejection):
+                click.echo(f"{url}: {outcome.state}: {outcome.detail}", err=True)
+            else:
+                click.echo(json.dumps(outcome.to_row(), default=str, ensure_ascii=False))
 
 
 @newslake.command()
@@ -260,7 +266,7 @@ def summarise(as_json: bool) -> None:
         if as_json:
             _print_json(summary.rows(lake))
         else:
-            summary.show(Console(highlight=False), lake, {})
+            summary.show(_console(), lake, {})
 
 
 @dataset.command("sql")
@@ -271,7 +277,8 @@ def sql(query: str, as_json: bool) -> None:
     from newslake.reader import open_lake
 
     with open_lake() as lake:
-        found = lake.sql(query).to_pylist()
+        table = lake.sql(query)
+    found = table.rename_columns(_told_apart(table.column_names)).to_pylist()
     if as_json:
         _print_json(found)
     else:
@@ -309,6 +316,17 @@ def _tell_broken(errors: Iterable[ConfigurationError]) -> None:
         raise click.exceptions.Exit(2)
 
 
+def _told_apart(names: list[str]) -> list[str]:
+    """Names with DuckDB's own suffixes (``title``, ``title_1``) where a query repeats one."""
+    taken = set(names)
+    apart: list[str] = []
+    for name in names:
+        suffixed = (f"{name}_{number}" for number in count(1))
+        apart.append(next(n for n in suffixed if n not in taken) if name in apart else name)
+        taken.add(apart[-1])
+    return apart
+
+
 def _print_json(found: list[dict[str, Any]]) -> None:
     click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=1))
 
@@ -324,7 +342,12 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         table.add_column(column, overflow="fold")
     for row in found:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console(highlight=False).print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    # What is printed comes from pages and people: a "[/b]" or ":smile:" in it is no markup.
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 class _Bars:

@@ -145,15 +145,16 @@ def extract(
     sources: Iterable[str], run_id: str, environ: Mapping[str, str]
 ) -> dict[str, dict[str, int]]:
     """Turn the run's raw pages of ``sources`` into staged articles; counts of states by source."""
+    from processing.pool import ExtractionPool
     from processing.staging import stage
 
     store = _store(environ)
-    workers = max(1, min(4, os.cpu_count() or 1))
     counts = {}
-    for id_ in sources:
-        counts[id_] = dict(stage(store, run_id, id_, workers=workers).counts)
-        said = ", ".join(f"{count} {state}" for state, count in sorted(counts[id_].items()))
-        _tell("extract", f"{id_}: {said or 'nothing new'}", 1, 0)
+    with ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+        for id_ in sources:
+            counts[id_] = dict(stage(store, run_id, id_, pool).counts)
+            said = ", ".join(f"{count} {state}" for state, count in counts[id_].items())
+            _tell("extract", f"{id_}: {said or 'nothing new'}", 1, 0)
     return counts
 
 

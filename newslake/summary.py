@@ -64,12 +64,13 @@ def show(console: Console, lake: Lake, where: Mapping[str, str]) -> None:
     if coverage:
         console.print()
         console.print(_states(coverage))
-    console.print(f"\nThe lake is {lake.store.url}")
+    console.print(f"\nThe lake is {lake.store.url}", soft_wrap=True)
     for name, place in where.items():
         console.print(f"{name}: {place}", soft_wrap=True)
     console.print(
         "Query it: newslake dataset sql"
-        ' "SELECT date, topic, title FROM articles ORDER BY date DESC LIMIT 10"'
+        ' "SELECT date, topic, title FROM articles ORDER BY date DESC LIMIT 10"',
+        soft_wrap=True,
     )
 
 

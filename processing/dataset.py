@@ -290,10 +290,11 @@ def _uri(store: Store, name: str) -> str:
 
 def _active(store: Store, name: str) -> list[DataFile]:
     table = open_table(store, name)
-    return _files(table) if table else []
+    return files_of(table) if table else []
 
 
-def _files(table: DeltaTable) -> list[DataFile]:
+def files_of(table: DeltaTable) -> list[DataFile]:
+    """The files that the table's version lists."""
     files = []
     for row in pa.table(table.get_add_actions()).to_pylist():
         partition = {name: str(value) for name, value in (row.get("partition") or {}).items()}

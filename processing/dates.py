@@ -20,7 +20,7 @@ from processing.records import Hints
 
 EARLIEST = date(1995, 1, 1)  # there were no news sites before
 FIRST_SEEN = "first-seen"
-_LISTING = "feed"  # hints do not say which kind of listing they come from
+_LISTINGS = ("feed", "sitemap")
 _AHEAD = timedelta(days=1)  # clocks and time zones; what lies further ahead is no publication
 _ISO = re.compile(
     r"\s*(?P<year>\d{4})[-/.]?(?P<month>\d{2})[-/.]?(?P<day>\d{2})"
@@ -187,14 +187,18 @@ def _published(said: PageMetadata, hints: Hints) -> Iterator[Moment]:
         yield from _labelled(read_moment(said.article.get(name)), "json-ld")
     for name in _META_PUBLISHED:
         yield from _labelled(read_moment(said.meta.get(name)), "meta")
-    yield from _labelled(_from_hint(hints.published), _LISTING)
+    yield from _labelled(_from_hint(hints.published), _listing(hints))
+
+
+def _listing(hints: Hints) -> str:
+    return hints.listing if hints.listing in _LISTINGS else "feed"
 
 
 def _modified(said: PageMetadata, hints: Hints) -> Iterator[Moment]:
     yield from _labelled(read_moment(said.article.get("dateModified")), "json-ld")
     for name in _META_MODIFIED:
         yield from _labelled(read_moment(said.meta.get(name)), "meta")
-    yield from _labelled(_from_hint(hints.modified), _LISTING)
+    yield from _labelled(_from_hint(hints.modified), _listing(hints))
 
 
 def _labelled(moment: Moment | None, source: str) -> Iterator[Moment]:
@@ -210,7 +214,7 @@ def _choose(
     stated: list[Moment], tree: HtmlElement, url: str, fetched_at: datetime
 ) -> Moment | None:
     in_url = day_in_url(url)
-    if stated and stated[0].source == _LISTING and not in_url:
+    if stated and stated[0].source in _LISTINGS and not in_url:
         # The page's markup says nothing; the listing knows better than a date in its text.
         return stated[0]
     judged = _judge(tree, url, fetched_at)

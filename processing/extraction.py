@@ -141,12 +141,13 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
         is_accessible_for_free=said.is_accessible_for_free,
         wire=find_agency(authors, text),
         content_hash=content_hash(text),
-        extractor=_extractor(),
+        extractor=extractor(),
     )
 
 
 @cache
-def _extractor() -> str:
+def extractor() -> str:
+    """Name and version of what extracts: equal where the same page gives the same article."""
     return f"newslake/{version('newslake')}+trafilatura/{version('trafilatura')}"
 
 

@@ -77,7 +77,8 @@ KNOWN = "known"
 class Hints:
     """What the listing that named a page said about it.
 
-    ``published`` and ``modified`` are aware datetimes, or dates where only the day is given.
+    ``published`` and ``modified`` are aware datetimes, or dates where only the day is given;
+    ``listing`` is the kind of listing that gave them: feed or sitemap.
     """
 
     title: str | None = None
@@ -85,6 +86,7 @@ class Hints:
     modified: datetime | date | None = None
     section: str | None = None
     tags: tuple[str, ...] = ()
+    listing: str | None = None
 
     @classmethod
     def of(cls, value: Hints | Mapping[str, Any] | None) -> Hints:
@@ -101,6 +103,7 @@ class Hints:
             modified=_moment(said.get("modified")),
             section=said.get("section") or None,
             tags=tuple(said.get("tags") or ()),
+            listing=said.get("listing") or None,
         )
 
     def to_json(self) -> dict[str, Any]:

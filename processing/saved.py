@@ -10,10 +10,9 @@ import trafilatura
 
 from processing.archive import read_pages
 from processing.charset import decode
-from processing.extraction import extract
 from processing.metadata import read_metadata
+from processing.pool import ExtractionPool, Outcome
 from processing.records import Page
-from processing.staging import Extractor, Outcome, extract_pages
 
 
 def read_saved(paths: Iterable[Path]) -> Iterator[Page]:
@@ -32,9 +31,7 @@ def read_saved(paths: Iterable[Path]) -> Iterator[Page]:
             yield Page(_own_url(path, data), data, moment)
 
 
-def extract_saved(
-    paths: Iterable[Path], *, workers: int = 2, extractor: Extractor = extract
-) -> Iterator[tuple[str, Outcome]]:
+def extract_saved(paths: Iterable[Path], pool: ExtractionPool) -> Iterator[tuple[str, Outcome]]:
     """URL and outcome of every page in saved files, in their order."""
     urls: list[str] = []
 
@@ -43,7 +40,7 @@ def extract_saved(
             urls.append(page.url)
             yield page
 
-    for number, outcome in enumerate(extract_pages(pages(), workers=workers, extractor=extractor)):
+    for number, outcome in enumerate(pool.outcomes(pages())):
         yield urls[number], outcome
 
 

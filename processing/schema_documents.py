@@ -55,8 +55,8 @@ _ARTICLE = {
         "nobody states a plausible one",
     ),
     "published_source": Column(
-        "Who stated `published_at`: `json-ld`, `meta`, `feed` (the listing, sitemaps included;"
-        " `sitemap` is reserved), `html` (visible on the page), `url`, or `first-seen` (nobody:"
+        "Who stated `published_at`: `json-ld`, `meta`, `sitemap` or `feed` (the"
+        " listing), `html` (visible on the page), `url`, or `first-seen` (nobody:"
         " then `published_at` is null, `date` the day of `first_seen_at`). The surest first;"
         " `html` and `url` are read by heuristics."
     ),

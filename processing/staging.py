@@ -9,42 +9,31 @@ from __future__ import annotations
 
 import gzip
 import json
-import multiprocessing
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import TimeoutError as PageTimeout
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.parquet as pq
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from processing import tables
 from processing.archive import Damage, read_member, read_page, read_pages
-from processing.extraction import extract
-from processing.language import detect_language
+from processing.pool import ExtractionPool, Outcome
 from processing.records import (
     FETCHED,
     KNOWN,
     Article,
     Hints,
     Page,
-    Rejection,
-    State,
     Visit,
     run_day,
 )
 from processing.storage import Store
 from processing.urls import url_key
 
-Extractor = Callable[[Page], Article | Rejection]
-Outcome = Article | Rejection
-Progress = Callable[[int, int], None]
-
-_WAITING_PER_WORKER = 4  # pages on their way to each worker: enough to keep it busy
 _ROWS = 256  # articles written at a time
 _ATTEMPT = re.compile(r"crawl-(\d+)\.jsonl\.gz$")
 _RAW = re.compile(r"-(\d+)-(\d+)\.warc\.gz$")
@@ -69,21 +58,10 @@ class _Raw:
     damage: Damage = field(default_factory=Damage)
 
 
-def stage(
-    store: Store,
-    run_id: str,
-    source: str,
-    *,
-    workers: int = 2,
-    page_timeout: float = 20.0,
-    progress: Progress | None = None,
-    extractor: Extractor = extract,
-) -> StageResult:
+def stage(store: Store, run_id: str, source: str, pool: ExtractionPool) -> StageResult:
     """Extract what a run fetched of a source and write its staged articles and coverage.
 
-    ``page_timeout`` is in seconds; a page over it is ``failed-extraction`` and its process is
-    replaced. ``progress`` is called with pages done and pages in all. ``extractor`` must be
-    importable by name in another process. Raises StoreError when the store does not answer.
+    Raises StoreError when the store does not answer.
     """
     folder = f"staged/run={run_id}/source={source}"
     with TemporaryDirectory(prefix="newslake-stage-") as directory:
@@ -93,11 +71,8 @@ def stage(
         written = local / "articles.parquet"
         rows = _Coverage(run_id, source)
         with pq.ParquetWriter(written, tables.STAGED_ARTICLES, compression="zstd") as articles:
-            outcomes = _outcomes(
-                store, raw, source, visits, workers, page_timeout, progress, extractor
-            )
             batch: list[dict[str, Any]] = []
-            for visit, outcome in outcomes:
+            for visit, outcome in _outcomes(store, raw, source, visits, pool):
                 rows.add(visit, outcome)
                 if isinstance(outcome, Article):
                     batch.append(_row(outcome, visit, run_id, source))
@@ -118,58 +93,6 @@ def stage(
         f"{folder}/coverage.parquet",
         raw.damage.records,
     )
-
-
-def extract_pages(
-    pages: Iterable[Page | None],
-    *,
-    workers: int = 2,
-    page_timeout: float = 20.0,
-    extractor: Extractor = extract,
-) -> Iterator[Outcome]:
-    """The outcome of each page, in the order given, extracted in ``workers`` processes.
-
-    A page that takes longer than ``page_timeout`` seconds, or kills its process, is
-    ``failed-extraction``; so is None, a page that could not be read. Takes only a few pages
-    ahead of what it yields.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["processing.extraction"])
-    waiting: deque[ProcessFuture[Outcome] | None] = deque()
-    with ProcessPool(max_workers=workers, context=context, initializer=_warm_up) as pool:
-        try:
-            for page in pages:
-                waiting.append(
-                    pool.schedule(extractor, args=(page,), timeout=page_timeout) if page else None
-                )
-                if len(waiting) >= workers * _WAITING_PER_WORKER:
-                    yield _result(waiting.popleft(), page_timeout)
-            while waiting:
-                yield _result(waiting.popleft(), page_timeout)
-        except BaseException:
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise
-
-
-def _warm_up() -> None:
-    """Load the language model before the first page, so that no page's time pays for it."""
-    detect_language("a language model is loaded once in each process")
-
-
-def _result(future: ProcessFuture[Outcome] | None, page_timeout: float) -> Outcome:
-    if future is None:
-        return Rejection(State.FAILED_EXTRACTION, "the stored page is missing or damaged")
-    try:
-        outcome: Outcome = future.result()
-    except PageTimeout:
-        detail = f"the page took longer than {page_timeout:g} s"
-    except ProcessExpired as error:
-        detail = f"the page killed its process (exit code {error.exitcode})"
-    except Exception as error:  # what the process could neither finish nor send back
-        detail = f"the extractor failed with {type(error).__name__}: {error}"[:200]
-    else:
-        return outcome
-    return Rejection(State.FAILED_EXTRACTION, detail)
 
 
 @dataclass(slots=True)
@@ -218,30 +141,13 @@ def _row(article: Article, visit: Visit, run_id: str, source: str) -> dict[str, 
 
 
 def _outcomes(
-    store: Store,
-    raw: _Raw,
-    source: str,
-    visits: list[Visit],
-    workers: int,
-    page_timeout: float,
-    progress: Progress | None,
-    extractor: Extractor,
+    store: Store, raw: _Raw, source: str, visits: list[Visit], pool: ExtractionPool
 ) -> Iterator[tuple[Visit, Outcome | None]]:
     """Every visit in order, with what its page became; None where none was fetched."""
-    fetched = [visit for visit in visits if visit.outcome == FETCHED]
-    pages = (_read(store, raw, visit, source) for visit in fetched)
-    outcomes = extract_pages(pages, workers=workers, page_timeout=page_timeout, extractor=extractor)
-    done = 0
+    fetched = (visit for visit in visits if visit.outcome == FETCHED)
+    outcomes = pool.outcomes(_read(store, raw, visit, source) for visit in fetched)
     for visit in visits:
-        if visit.outcome != FETCHED:
-            yield visit, None
-            continue
-        yield visit, next(outcomes)
-        done += 1
-        if progress:
-            progress(done, len(fetched))
-    for _ in outcomes:  # runs the pool's orderly end
-        pass
+        yield visit, next(outcomes) if visit.outcome == FETCHED else None
 
 
 def _read(store: Store, raw: _Raw, visit: Visit, source: str) -> Page | None:

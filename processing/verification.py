@@ -21,8 +21,8 @@ import pyarrow.dataset as ds
 from processing import dataset, extraction
 from processing.archive import read_pages
 from processing.exceptions import ObjectNotFound
+from processing.pool import ExtractionPool
 from processing.records import TOPICS, UNCLASSIFIED, Article, Page, Rejection, State
-from processing.staging import extract_pages
 from processing.storage import Store
 from processing.tables import PARTITIONS, SCHEMAS
 from processing.texts import content_hash
@@ -297,13 +297,14 @@ def _check_texts(
                     extracting.append(row)
                     yield page
 
-    for made in extract_pages(pages(), workers=workers):
-        _compare(extracting.popleft(), made, report)
+    with ExtractionPool(workers=workers) as pool:
+        for made in pool.outcomes(pages()):
+            _compare(extracting.popleft(), made, report)
     report.notes += [f"{count} rows of {name} {why}" for why, count in sorted(without.items())]
 
 
 def _compare(row: Row, made: Article | Rejection, report: Report) -> None:
-    if row["extractor"] != extraction._extractor():
+    if row["extractor"] != extraction.extractor():
         return  # another extractor may judge otherwise
     if isinstance(made, Rejection):
         detail = f"{_where(row)} is no article when extracted again: {made.state}, {made.detail}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -50,10 +51,11 @@ def save(store: Store, *rows: KnownUrl | KnownListing) -> None:
 
 def test_rows_come_back_as_they_were_put(store: Store) -> None:
     listing = KnownListing("http://x.example/feed", "feed", "run-1", "rules", etag='"1"')
-    save(store, page("a"), listing)
+    save(store, page("a", "run-0"), listing)
+    publish(store, "run-1")
     state = SourceState.load(store, "paper")
-    assert state.url("a") == page("a")
-    assert state.listing(listing.key) == listing
+    assert state.url("a") == page("a", "run-0")
+    assert state.listing(listing.key) == replace(listing, run_id="")
     assert (state.url("b"), state.listing("b")) == (None, None)
 
 
@@ -63,6 +65,17 @@ def test_pages_are_pending_until_their_runs_manifest_exists(store: Store) -> Non
     state = SourceState.load(store, "paper")
     assert [row.key for row in state.pending()] == ["a"]
     assert state.url("b").status == SEEN  # type: ignore[union-attr]
+
+
+def test_what_a_dead_run_refused_and_which_listings_it_read_is_decided_again(store: Store) -> None:
+    for run in ("dead", "done"):
+        listing = KnownListing(f"http://{run}.example/feed", "feed", run, "rules", etag='"1"')
+        save(store, page(f"page-{run}", run, DROPPED), listing)
+    publish(store, "done")
+    state = SourceState.load(store, "paper")
+    assert (state.url("page-dead"), state.listing("http://dead.example/feed")) == (None, None)
+    assert state.url("page-done") is not None
+    assert state.listing("http://done.example/feed") is not None
 
 
 def test_a_pending_page_is_a_visit_that_points_at_the_older_file(store: Store) -> None:

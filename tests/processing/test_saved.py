@@ -7,6 +7,7 @@ from pathlib import Path
 
 from warc_files import packed, response
 
+from processing.pool import ExtractionPool
 from processing.records import Article, Rejection
 from processing.saved import extract_saved, read_saved
 
@@ -29,7 +30,8 @@ def test_pages_and_warc_files(tmp_path: Path) -> None:
     (tmp_path / "some.warc.gz").write_bytes(packed(response(archived, html(), AT)))
     (tmp_path / "empty.html").write_bytes(b"")
     paths = [tmp_path / n for n in ("named.html", "bare.html", "some.warc.gz", "empty.html")]
-    outcomes = list(extract_saved(paths, workers=1))
+    with ExtractionPool(workers=1) as pool:
+        outcomes = list(extract_saved(paths, pool))
     bare = (tmp_path / "bare.html").as_uri()
     assert [url for url, _ in outcomes] == [named, bare, archived, paths[3].as_uri()]
     assert all(isinstance(outcome, Article) for _, outcome in outcomes[:3])

@@ -14,6 +14,7 @@ import pytest
 from crawlers.warc import WarcFiles, WireResponse
 from processing import dataset
 from processing.dataset import Change
+from processing.pool import ExtractionPool
 from processing.publishing import RunFacts, publish
 from processing.records import FETCHED, KNOWN, Hints, State, Visit
 from processing.staging import stage
@@ -63,7 +64,8 @@ def run(store: Store, run_id: str, folder: Path, stories: dict[str, str], *known
     ledger = "\n".join(json.dumps(visit.to_json()) for visit in visits)
     key = f"staged/run={run_id}/source=herald/crawl-1.jsonl.gz"
     store.put(key, gzip.compress(ledger.encode()))
-    stage(store, run_id, "herald", workers=1)
+    with ExtractionPool(workers=1) as pool:
+        stage(store, run_id, "herald", pool)
     publish(store, RunFacts(run_id, ("herald",), NOON, {}, {}, {}))
 
 
@@ -95,7 +97,7 @@ def put_rows(store: Store, name: str, rows: pa.Table) -> None:
     change = Change(
         name,
         dataset.write_files(store, name, rows, "careless"),
-        tuple(dataset._files(table)),
+        tuple(dataset.files_of(table)),
     )
     dataset.commit(store, change, f"careless/{table.version()}", table.version(), NOON)
 
