@@ -203,13 +203,13 @@ class _Connection(BaseHTTPRequestHandler):
         )
         self._write(self.server.sites._answer(request))
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
     def do_CONNECT(self) -> None:
         self.close_connection = True
         self._write(Answer(405, {"Allow": "GET, HEAD"}))
 
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_CONNECT  # noqa: N815
+    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_CONNECT
 
     def _write(self, answer: Answer) -> None:
         if answer.status == CLOSE:

@@ -1,0 +1,396 @@
+"""What newslake's care costs: each stage beside the plainest way to do the same work.
+
+    python tests/bench/bench.py [--quick]
+
+The two sides of a ratio run in turn (A B A B) over the same input in this one run; figures are
+medians of the rounds. The plain side does less: it rejects no page, knows no duplicate, coverage,
+transaction or WARC file. Absolute figures are this machine's, ratios travel better. Inputs come
+from a seeded generator and the demo sites, and, where the development data lies beside the
+checkout (../shared/data), from real pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+import logging
+import os
+import platform
+import random
+import resource
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import trafilatura
+import yaml
+from pyarrow import fs
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from demo import sites as demo_sites
+from siteserver import Answer, Request, SiteServer
+
+from newslake import objectstore
+from processing import dataset
+from processing.extraction import extract
+from processing.publishing import RunFacts, publish
+from processing.records import TOPICS, Article, Page
+from processing.storage import Store
+from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE, to_table
+from processing.texts import content_hash, count_words
+from processing.urls import url_id, url_key
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = 20261101
+REAL_PAGES = ROOT.parent / "shared" / "data" / "extraction" / "text_meta_news_fundus_dev.jsonl.gz"
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much each part measures."""
+
+    rounds: int
+    real_pages: int
+    rows: int
+    standing: int
+    pages: int
+
+
+FULL = Size(rounds=3, real_pages=60, rows=2_000, standing=20_000, pages=300)
+QUICK = Size(rounds=1, real_pages=5, rows=100, standing=200, pages=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the table; ``ratio`` says what ours is to the plain one."""
+
+    measured: str
+    inputs: str
+    unit: str
+    ours: float
+    plain: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.plain
+
+
+def in_turn(
+    rounds: int, ours: Callable[[int], float], plain: Callable[[int], float]
+) -> tuple[float, float]:
+    """The medians of both sides, run A B A B."""
+    pairs = [(ours(number), plain(number)) for number in range(rounds)]
+    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
+
+
+# --- extraction -----------------------------------------------------------------------------
+
+
+def demo_pages() -> list[Page]:
+    served = demo_sites.pages(1)
+    stories = demo_sites.stories(1).values()
+    bodies = {s.url: served[s.url] for s in stories if served[s.url].status == 200}
+    return [Page(url, answer.body, NOW, answer.headers) for url, answer in bodies.items()]
+
+
+def real_pages(count: int) -> list[Page]:
+    with gzip.open(REAL_PAGES, "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    chosen = random.Random(SEED).sample(records, min(count, len(records)))
+    return [Page(r["url"], r["html"].encode(errors="replace"), NOW) for r in chosen]
+
+
+def extraction(name: str, pages: Sequence[Page], rounds: int) -> Line:
+    def per_page(read: Callable[[Page], object]) -> float:
+        began = time.process_time()
+        for page in pages:
+            read(page)
+        return 1000 * (time.process_time() - began) / len(pages)
+
+    def plain(page: Page) -> object:
+        return trafilatura.bare_extraction(
+            page.body, url=page.url, include_comments=False, with_metadata=True
+        )
+
+    for read in (extract, plain):  # models are loaded and expressions compiled but once
+        per_page(read)
+    ours, theirs = in_turn(rounds, lambda _: per_page(extract), lambda _: per_page(plain))
+    size = sum(len(page.body) for page in pages) / len(pages) / 1000
+    inputs = f"{len(pages)} {name}, {size:.0f} kB each"
+    return Line("extract / trafilatura with metadata", inputs, "CPU ms/page", ours, theirs)
+
+
+# --- publishing -----------------------------------------------------------------------------
+
+
+def text(rng: random.Random, words: int) -> str:
+    """Prose of made-up words, in sentences and paragraphs."""
+    lexicon = [
+        "".join(rng.choice("bdfgklmnprstv") + rng.choice("aeiou") for _ in range(rng.randint(1, 4)))
+        for _ in range(4_000)
+    ]
+    said = rng.choices(lexicon, k=words)
+    sentences = [said[at : at + 14] for at in range(0, words, 14)]
+    lines = [f"{' '.join(s).capitalize()}." for s in sentences]
+    return "\n".join(" ".join(lines[at : at + 4]) for at in range(0, len(lines), 4))
+
+
+def articles(rng: random.Random, count: int, days: int, mark: str) -> Iterator[Article]:
+    """New articles of four papers, spread over the last ``days`` and ten topics."""
+    body = text(rng, 60_000).split()
+    topics = sorted(TOPICS)[:10]
+    for number in range(count):
+        source = f"paper-{number % 4}"
+        at = NOW - timedelta(seconds=rng.randrange(days * 86_400))
+        start, length = rng.randrange(50_000), rng.randint(150, 900)
+        prose = f"{mark} {number}. " + " ".join(body[start : start + length])
+        url = f"https://{source}.example/{rng.choice(topics)}/{mark}-{number}"
+        yield Article(
+            id=url_id(url_key(url)),
+            url=url,
+            title=" ".join(body[start : start + 8]).capitalize(),
+            text=prose,
+            source=source,
+            authors=(" ".join(body[start : start + 2]).title(),),
+            published_at=at,
+            published_source="json-ld",
+            published_precision="second",
+            first_seen_at=NOW,
+            fetched_at=NOW,
+            language="en",
+            summary=" ".join(body[start : start + 30]),
+            content_hash=content_hash(prose),
+            word_count=count_words(prose),
+            extractor="bench",
+        )
+
+
+def stage(store: Store, run_id: str, staged: Sequence[Article]) -> RunFacts:
+    """Put what extraction would have staged of a run; the facts to publish it with."""
+    sources = sorted({article.source for article in staged})
+    day = NOW.date()
+    for source in sources:
+        own = [article for article in staged if article.source == source]
+        rows = [{**article.to_row(), "listed_url": article.url} for article in own]
+        said = {"run_id": run_id, "source": source, "state": EXTRACTED, "at": NOW, "date": day}
+        coverage = [{**said, "url": article.url, "article_id": article.id} for article in own]
+        for name, table in (
+            ("articles", to_table(rows, STAGED_ARTICLES)),
+            ("coverage", to_table(coverage, STAGED_COVERAGE)),
+        ):
+            sink = io.BytesIO()
+            pq.write_table(table, sink, compression="zstd")
+            store.put(f"staged/run={run_id}/source={source}/{name}.parquet", sink.getvalue())
+    topics = {f"/{slug}/": slug for slug in TOPICS}
+    return RunFacts(
+        run_id=run_id,
+        sources=tuple(sources),
+        started_at=NOW,
+        topic_maps=dict.fromkeys(sources, topics),
+        failures={},
+        software={},
+    )
+
+
+def run_id(number: int) -> str:
+    return f"20261128T{number:06d}Z-bench0"
+
+
+def lake(environ: dict[str, str]) -> Store:
+    store = Store.from_environment({**environ, "NEWSLAKE_LAKE": f"s3://b-{secrets.token_hex(6)}"})
+    dataset.initialise(store)
+    return store
+
+
+def publishing(environ: dict[str, str], size: Size, standing: int) -> Line:
+    rng = random.Random(SEED + standing)
+    held = lake(environ)
+    if standing:
+        publish(held, stage(held, run_id(0), list(articles(rng, standing, 28, "standing"))))
+    written: list[pa.Table] = []
+
+    def ours(number: int) -> float:
+        store = held if standing else lake(environ)
+        facts = stage(store, run_id(number + 1), list(articles(rng, size.rows, 7, f"new{number}")))
+        began = time.perf_counter()
+        publish(store, facts)
+        seconds = time.perf_counter() - began
+        mine = ds.field("run_id") == facts.run_id
+        written.append(dataset.scan(store, "articles").to_table(filter=mine))
+        assert len(written[-1]) == size.rows
+        return size.rows / seconds
+
+    filesystem = fs.S3FileSystem(
+        access_key=environ["AWS_ACCESS_KEY_ID"],
+        secret_key=environ["AWS_SECRET_ACCESS_KEY"],
+        region=environ["AWS_REGION"],
+        endpoint_override=environ["AWS_ENDPOINT_URL_S3"],
+        allow_delayed_open=True,  # one put a small file, not three requests
+    )
+
+    def plain(number: int) -> float:
+        began = time.perf_counter()
+        ds.write_dataset(
+            written[number],
+            f"{held.bucket}/plain-{number}",
+            filesystem=filesystem,
+            format="parquet",
+            file_options=ds.ParquetFileFormat().make_write_options(compression="zstd"),
+            partitioning=["date", "topic"],
+            partitioning_flavor="hive",
+            max_partitions=1024,
+            create_dir=False,
+            existing_data_behavior="overwrite_or_ignore",  # spares a listing
+        )
+        return size.rows / (time.perf_counter() - began)
+
+    ours_rate, plain_rate = in_turn(size.rounds, ours, plain)
+    partitions = len(written[0].group_by(["date", "topic"]).aggregate([]))
+    inputs = f"{size.rows:,} new articles, {partitions} partitions, lake of {standing:,}"
+    return Line("publish / write_dataset", inputs, "rows/s", ours_rate, plain_rate)
+
+
+# --- crawl ----------------------------------------------------------------------------------
+
+
+def paper(count: int) -> Callable[[Request], Answer]:
+    """A site of a feed and ``count`` article pages, all made once."""
+    rng = random.Random(SEED)
+    host = "http://bench-herald.example"
+    links = [f"/2026/story-{number}" for number in range(count)]
+    items = "".join(
+        f"<item><title>{link}</title><link>{host}{link}</link></item>" for link in links
+    )
+    feed = f'<?xml version="1.0"?><rss version="2.0"><channel>{items}</channel></rss>'
+    served = {"/feed.xml": Answer(200, {"Content-Type": "text/xml"}, feed.encode())}
+    menu = "".join(f'<li><a href="/section/{n}">Section {n}</a></li>' for n in range(200))
+    for link in links:
+        prose = "".join(f"<p>{line}</p>" for line in text(rng, 600).split("\n"))
+        body = (
+            f"<!doctype html><html><head><title>{link}</title></head><body><ul>{menu}</ul>"
+            f"<article><h1>{link}</h1>{prose}</article></body></html>"
+        )
+        served[link] = Answer(200, {"Content-Type": "text/html; charset=utf-8"}, body.encode())
+    return lambda request: served.get(request.path, Answer(404))
+
+
+def cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def crawl(environ: dict[str, str], size: Size) -> Iterator[Line]:
+    with TemporaryDirectory(prefix="newslake-bench-") as place:
+        many = _crawl(environ, size.rounds, size.pages, Path(place) / "many")
+        one = _crawl(environ, size.rounds, 1, Path(place) / "one")
+    ours, plain = ((1000 * both / size.pages) for both in many)
+    name, unit = "crawl / plain spider", "CPU ms/page"
+    yield Line(f"{name}, with start-up", f"{size.pages} pages of one site", unit, ours, plain)
+    if size.rounds == 1:
+        return  # the start-up of one round is too uncertain to be taken away
+    ours, plain = (1000 * (m - o) / (size.pages - 1) for m, o in zip(many, one, strict=True))
+    yield Line(f"{name}, beyond the first page", f"{size.pages} pages less 1", unit, ours, plain)
+
+
+def _crawl(environ: dict[str, str], rounds: int, pages: int, place: Path) -> tuple[float, float]:
+    """CPU seconds of whole processes, ours and plain, median of rounds."""
+    sources = place / "sources"
+    sources.mkdir(parents=True)
+    feed = "http://bench-herald.example/feed.xml"
+    declared = {
+        "id": "bench-herald",
+        "name": "Bench Herald",
+        "homepage": "http://bench-herald.example/",
+        "feeds": [feed],
+        "delay": 0.0,
+        "concurrency": 16,
+    }
+    (sources / "bench-herald.yaml").write_text(yaml.safe_dump(declared))
+    result = place / "result.json"
+    command = [sys.executable, "-m", "crawlers.crawl", "--source", "bench-herald"]
+    command += ["--sources-dir", str(sources), "--result", str(result)]
+
+    with SiteServer(paper(pages)) as site:
+        through = {"http_proxy": site.proxy_url, "no_proxy": "127.0.0.1,localhost"}
+        whole = {**os.environ, **environ, **through}
+
+        def process(arguments: Sequence[str], own: dict[str, str]) -> float:
+            began = cpu_of_children()
+            subprocess.run(arguments, env=own, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
+            return cpu_of_children() - began
+
+        def ours(number: int) -> float:
+            store = lake(environ)
+            own = {**whole, "NEWSLAKE_LAKE": store.url}
+            used = process([*command, "--run-id", run_id(number)], own)
+            (told,) = json.loads(result.read_text())
+            assert told["fetched"] == pages
+            return used
+
+        def plain(number: int) -> float:
+            folder = place / f"plain-{number}"
+            folder.mkdir()
+            script = str(Path(__file__).with_name("plain_spider.py"))
+            used = process([sys.executable, script, feed, str(folder)], whole)
+            assert len(list(folder.iterdir())) == pages
+            return used
+
+        return in_turn(rounds, ours, plain)
+
+
+# --- the table ------------------------------------------------------------------------------
+
+
+def measure(size: Size) -> Iterator[Line]:
+    yield extraction("demo pages", demo_pages(), size.rounds)
+    if REAL_PAGES.exists():
+        yield extraction("real news pages", real_pages(size.real_pages), size.rounds)
+    with (
+        TemporaryDirectory(prefix="newslake-bench-") as home,
+        objectstore.serving(Path(home)) as environ,
+    ):
+        yield from (publishing(environ, size, standing) for standing in (0, size.standing))
+        yield from crawl(environ, size)
+
+
+def machine() -> str:
+    names = ("trafilatura", "scrapy", "pyarrow", "deltalake")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    load = os.getloadavg()[0]
+    return (
+        f"{platform.platform()}, {os.cpu_count()} cores, load {load:.1f} at the start;"
+        f" Python {platform.python_version()}; {versions}; seed {SEED}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="tiny inputs: does it run at all?")
+    size = QUICK if parser.parse_args().quick else FULL
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+    os.environ.update(objectstore.past_proxies(os.environ))
+    print(f"{machine()}; medians of {size.rounds} rounds\n", flush=True)
+    form = "{:<44} {:<54} {:<12} {:>9} {:>9} {:>7}"
+    print(form.format("ours / plain", "input", "unit", "ours", "plain", "ratio"), flush=True)
+    for line in measure(size):
+        figures = (f"{line.ours:,.1f}", f"{line.plain:,.1f}", f"{line.ratio:.2f}")
+        print(form.format(line.measured, line.inputs, line.unit, *figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
