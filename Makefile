@@ -12,6 +12,9 @@ up: environment  ## object store and Airflow on this machine, until Ctrl-C
 test: environment  ## every test
 	@$(BIN)/python -m pytest
 
+bench: environment  ## benchmarks, as ratios of two sides in one run
+	@$(BIN)/python tests/bench/bench.py
+
 lint: environment  ## style, types, direction of imports
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 

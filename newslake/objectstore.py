@@ -78,7 +78,8 @@ def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that keep requests to this machine from a proxy the environment names."""
     already = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     hosts = [host for host in already.split(",") if host]
-    hosts += [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+    if "*" not in hosts:  # which counts only when it stands alone
+        hosts += [host for host in ("127.0.0.1", "localhost") if host not in hosts]
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))
 
 

@@ -32,6 +32,7 @@ VIEWS = ("articles", "copies", "revisions", "coverage")
 
 Day = date | str
 _MANIFEST_READERS = 16
+_RETRIES = 5  # a person waits: a store that is down is told within seconds
 _SEALED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -47,7 +48,7 @@ def open_lake(url: str | None = None, environ: Mapping[str, str] = os.environ) -
     environ = {**environ, **({"NEWSLAKE_LAKE": url} if url else {})}
     with ExitStack() as opening:
         added = opening.enter_context(objectstore.lake_environment(environ, home(environ)))
-        store = Store.from_environment({**environ, **added})
+        store = Store.from_environment({**environ, **added}, retries=_RETRIES)
         _check_format(store)
         return Lake(store, opening.pop_all())
 

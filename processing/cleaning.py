@@ -122,7 +122,7 @@ def _without_head(lines: list[str], titles: set[str]) -> list[str]:
 def _without_tail(lines: list[str]) -> list[str]:
     """The lines up to the last one that is no promotion, nor a button's label below one."""
     end = len(lines)
-    for number in reversed(range(1, len(lines))):
+    for number in reversed(range(len(lines))):
         if _ends_nothing(lines[number]):
             end = number
         elif count_words(lines[number]) > _LABEL_WORDS or end - number > _LABELS:

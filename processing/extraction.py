@@ -108,7 +108,7 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
     rejection = (
         blocked(title, text, _visible(tree, text), claims=claims_article(said))
         or not_article(said, text, headlines)
-        or too_short(text)
+        or too_short(text, tree)
     )
     if rejection:
         return rejection

@@ -14,10 +14,11 @@ from lxml.html import HtmlElement
 from processing.metadata import PageMetadata
 from processing.phrases import CHECKS, CONSENT, ERRORS, SCRIPT
 from processing.records import Page, Rejection, State
-from processing.texts import count_words
+from processing.texts import count_words, normalise_text
 
 MINIMUM_WORDS = 25
 """A floor by choice: the shortest of 344 labelled news texts has 64, and briefs have fewer."""
+_BRIEF_WORDS = 60
 
 _HTML_TYPES = ("text/html", "application/xhtml", "text/plain", "application/xml", "text/xml")
 _BINARY = (
@@ -128,12 +129,24 @@ def linked_headlines(tree: HtmlElement) -> int:
     return sum(_is_headline_link(item) for item in tree.iter("h2", "h3", "h4", "li"))
 
 
-def too_short(text: str) -> Rejection | None:
-    """A rejection when too little text was found to call it an article."""
+def too_short(text: str, tree: HtmlElement) -> Rejection | None:
+    """A rejection when too little text was found to call it an article.
+
+    Of a short text only what stands in the page's own paragraphs counts, where it has any: on a
+    page without a report the engine gathers buttons and labels into one.
+    """
     words = count_words(text)
+    if words < _BRIEF_WORDS:
+        whole = normalise_text(text)
+        own = [p for p in map(_said, tree.iter("p")) if p and normalise_text(p) in whole]
+        words = min(words, sum(map(count_words, own))) if own else words
     if words >= MINIMUM_WORDS:
         return None
     return Rejection(State.REJECTED_TOO_SHORT, f"{words} words of text, fewer than {MINIMUM_WORDS}")
+
+
+def _said(element: HtmlElement) -> str:
+    return " ".join("".join(map(str, element.itertext())).split())
 
 
 def _is_list(text: str, headlines: int) -> bool:
