@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from w3lib.url import canonicalize_url
 
@@ -46,12 +46,9 @@ def url_key(url: str) -> str:
     host = _MOBILE_HOST.sub("", parts.hostname.rstrip("."))
     if parts.port and parts.port != {"http": 80, "https": 443}[parts.scheme]:
         host = f"{host}:{parts.port}"
-    path = quote(
-        unquote(parts.path, errors="surrogateescape"),
-        safe="/:@!$&'()*+,;=~",
-        errors="surrogateescape",
+    path = _INDEX_PAGE.sub(
+        "/", _AMP_PATH.sub("", re.sub(r"/{2,}", "/", parts.path).rstrip("/") or "/")
     )
-    path = _INDEX_PAGE.sub("/", _AMP_PATH.sub("", re.sub(r"/{2,}", "/", path).rstrip("/") or "/"))
     query = [
         (n, v) for n, v in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.match(n)
     ]
