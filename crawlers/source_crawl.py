@@ -443,14 +443,14 @@ class SourceCrawl:
 
     def _reason(self, finish_reason: str) -> str | None:
         if self.error is not None:
-            return f"{self.source.id}: {self.error or type(self.error).__name__}"
+            return str(self.error) or type(self.error).__name__
         if not self.complete:
             return (
-                f"{self.source.id}: the crawl was cut short ({finish_reason});"
+                f"the crawl was cut short ({finish_reason});"
                 " what it had fetched is saved, and the next run goes on"
             )
         if self._problems and not self._answered:
-            return f"{self.source.id}: no listing could be read: {self._problems[0]}"
+            return f"no listing could be read: {self._problems[0]}"
         return None
 
     def _remember(self, candidate: Candidate, status: str, at: datetime, **columns: Any) -> None:

@@ -88,6 +88,10 @@ def run(only: tuple[str, ...], directory: Path | None, with_demo: bool) -> None:
     declared.select(only)  # a misspelt id is told before anything starts
     for error in declared.errors:
         click.echo(f"newslake: {error}", err=True)
+    if not only and not any(source.enabled for source in declared.sources.values()):
+        raise ConfigurationError(
+            "no source is enabled; set enabled: true in one of the source files"
+        )
     console = _console()
     with (
         _watching(console) as watch,

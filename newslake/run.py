@@ -50,7 +50,8 @@ def run(
     with ExitStack() as cleanup:
         lake = cleanup.enter_context(objectstore.lake_environment(environ, folder))
         whole = {**environ, **lake, "NEWSLAKE_HOME": str(folder)}
-        store = Store.from_environment(whole)
+        # A person waits: a store that is down is told within seconds.
+        store = Store.from_environment(whole, retries=5)
         store.ensure_bucket()
         watch("lake", f"lake {store.url} answers", 1, 1)
         if with_demo:
