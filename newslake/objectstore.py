@@ -22,6 +22,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import secrets
 import signal
 import socket
@@ -122,8 +123,9 @@ def _await_answer(folder: Path) -> dict[str, str]:
                         f" the end of {log} says why"
                     )
                 guardian = _start_guardian(folder, lock, log)
-        if _guardian(folder):
-            variables = _variables(_settings(folder))
+        settings = _settings(folder)
+        if _guardian(folder) and settings.get("ready"):
+            variables = _variables(settings)
             if _answers(variables):
                 return variables
         if guardian:
@@ -243,6 +245,9 @@ def guard(folder: Path, lock: int) -> int:
                     while server.poll() is None:
                         if stopping or _unused(users):
                             return 0
+                        if not settings["ready"] and _volumes_known(folder, settings):
+                            settings["ready"] = True
+                            _write_settings(folder, settings)
                         time.sleep(0.1)
                 finally:
                     processes.stop(server)
@@ -275,12 +280,40 @@ def _renew_settings(folder: Path) -> dict[str, Any]:
         settings["ports"] = {name: next(free) for name in _PORTS}
     own = psutil.Process()
     settings["guardian"] = {"pid": own.pid, "started": own.create_time()}
+    settings["ready"] = False
+    _write_settings(folder, settings)
+    return settings
+
+
+def _write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     temporary = folder / "settings.json.new"
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(settings, file, indent=1)
     temporary.replace(folder / "settings.json")
-    return settings
+
+
+def _volumes_known(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the server finds what lies on disk.
+
+    S3 answers some time before every volume is registered, seconds on a busy machine; an object
+    in one that is not would be answered with an error.
+    """
+    volumes = {path.stem.rpartition("_")[2] for path in (folder / "data").glob("*.dat")}
+    if not volumes:
+        return True
+    port = settings["ports"]["master"]
+    try:
+        listed = subprocess.run(
+            [_binary(), "shell", f"-master=127.0.0.1:{port}.{port + _GRPC}"],
+            input=b"volume.list\n",
+            capture_output=True,
+            check=False,
+            timeout=5,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return volumes <= set(re.findall(r"volume Id:(\d+),", listed.stdout.decode()))
 
 
 def _free(port: int) -> bool:
