@@ -88,6 +88,18 @@ def test_a_run_killed_there_is_completed(environ, store: Store, stage, finisher)
     check_complete(store)
 
 
+def test_a_store_that_goes_away_fails_the_run_and_a_rerun_continues(environ, store: Store):
+    gone = FaultProxy(environ["AWS_ENDPOINT_URL_S3"], r"/lease\.json", lambda _: False, 10**6)
+    with gone as proxy:
+        run = start({**environ, "AWS_ENDPOINT_URL_S3": proxy.url}, FIRST, 1)
+        said = run.communicate()[0].decode()
+    assert run.returncode != 0 and "newslake doctor" in said, said[-3000:]
+    again = start(environ, FIRST, 2)
+    said = again.communicate()[0].decode()
+    assert again.returncode == 0, said[-3000:]
+    check_complete(store)
+
+
 def check_complete(store: Store) -> None:
     """The lake holds each page of the source once, in the state it must have."""
     wanted = {page.url: page for page in expected(1) if page.source == SOURCE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -135,6 +136,16 @@ def test_the_tables_read_the_same_by_deltalake_and_duckdb(runs):
     (counted,) = duckdb.sql("SELECT count(*), count(DISTINCT id) FROM lake").fetchall()
     assert counted == (articles.num_rows, articles.num_rows)
     assert lake is not None
+
+
+def test_each_run_tells_airflow_of_the_dataset_and_of_each_partition_it_touched(runs, home):
+    with sqlite3.connect(home / "airflow" / "airflow.db") as database:
+        events = database.execute(
+            "SELECT name, partition_key FROM asset_event JOIN asset ON asset.id = asset_id"
+        ).fetchall()
+    partitions = {key for name, key in events if name == "articles_by_partition"}
+    assert [name for name, _ in events].count("articles") == 2
+    assert partitions == {f"{row['date']}|{row['topic']}" for row in runs.second.articles}
 
 
 def test_the_summary_says_where_it_lies_and_how_to_query_it(runs):
