@@ -58,7 +58,7 @@ class Index:
     by_text: Mapping[str, Sequence[Known]] = field(default_factory=dict)
 
 
-def deduplicate(articles: Iterable[Article], index: Index) -> list[Decision]:
+def deduplicate(articles: Iterable[Article], index: Index = Index()) -> list[Decision]:
     """One decision for each article, in the order given.
 
     Each article is held against ``index`` and against those of the batch that come before it

@@ -7,6 +7,7 @@ parameters, AMP and mobile forms, index pages) and part what is not (``?id=``, p
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -30,6 +31,8 @@ _AMP_PATH = re.compile(
 )
 
 
+# A publish asks for each of its articles' keys several times.
+@lru_cache(maxsize=16_384)
 def url_key(url: str) -> str:
     """The URL in its comparable form: host, path and what of the query tells pages apart.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -300,6 +301,20 @@ def test_a_publish_cut_off_anywhere_is_completed_without_loss_or_double(
     assert manifest and manifest["counts"]["herald"] == {"published": 1, "updated": 1}
     for name, version in manifest["tables"].items():
         assert dataset.open_table(store, name, version) is not None
+
+
+def test_two_publishers_at_once_lose_and_double_nothing(store):
+    shared = article("https://herald.example/shared", "Shared.")
+    runs = (FIRST, SECOND, THIRD)
+    for number, run_id in enumerate(runs):
+        stage(store, run_id, shared, article(f"https://herald.example/{number}", f"Own {number}."))
+    with ThreadPoolExecutor(len(runs)) as publishers:
+        manifests = list(publishers.map(lambda run_id: publish(store, facts(run_id)), runs))
+    urls = sorted(row["url"] for row in rows(store, "articles"))
+    assert urls == [*(f"https://herald.example/{n}" for n in range(3)), shared.url]
+    told = [states(store, run_id)[shared.url] for run_id in runs]
+    assert sorted(told) == [State.PUBLISHED, State.UNCHANGED, State.UNCHANGED]
+    assert len({m["tables"]["articles"] for m in manifests}) == len(runs)
 
 
 def test_a_source_without_staged_input_counts_nothing_and_stops_nobody(store):
