@@ -12,7 +12,8 @@ import logging
 import os
 import signal
 import sys
-from typing import IO, NoReturn
+import threading
+from typing import IO
 
 
 class _Teller(logging.Handler):
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--progress", type=int, required=True, help="file descriptor to write to")
     parser.add_argument("--source", action="append", default=[])
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminate)
+    _end_on_sigterm()
 
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DagRunState
@@ -53,8 +54,23 @@ def main() -> int:
     return 0 if run.state == DagRunState.SUCCESS else 1
 
 
-def _terminate(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+def _end_on_sigterm() -> None:
+    """End at once on SIGTERM, whatever handler Airflow installs later.
+
+    Its own, while a task runs, makes the signal that task's failure and tries the task again.
+    The supervisor ends what this process has started; the lake is safe at any point.
+    """
+    noticed, notify = os.pipe()
+    os.set_blocking(notify, False)
+    signal.set_wakeup_fd(notify)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def watch() -> None:
+        while signal.SIGTERM not in os.read(noticed, 64):
+            pass
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, name="sigterm", daemon=True).start()
 
 
 if __name__ == "__main__":

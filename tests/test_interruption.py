@@ -62,15 +62,38 @@ def left(processes: list[psutil.Process]) -> list[list[str]]:
     return found
 
 
+def attempts_until_end(run: subprocess.Popen[str]) -> list[list[str]]:
+    """The attempts of the crawls that ran until the run ended."""
+    seen = []
+    while run.poll() is None:
+        seen += attempts(run)
+        with suppress(subprocess.TimeoutExpired):
+            run.communicate(timeout=0.2)
+    return seen
+
+
+def attempts(run: subprocess.Popen[str]) -> list[list[str]]:
+    """The attempts of the crawls that run now."""
+    found = []
+    with suppress(psutil.Error):
+        for process in psutil.Process(run.pid).children(recursive=True):
+            words = process.cmdline()
+            if "--attempt" in words:
+                found.append(words[words.index("--attempt") :][:2])
+    return found
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
 )
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path, number, status):
     run = start(tmp_path, SOURCES / "old-mill-post.yaml")
     await_word(run, "plan:")
+    while not attempts(run):  # its Crawl-delay makes this crawl last
+        assert run.poll() is None
     processes = family(tmp_path, run)
     run.send_signal(number)
-    run.communicate()
+    assert ["--attempt", "2"] not in attempts_until_end(run), "no task is tried again"
     assert run.returncode == status
     assert processes and not left(processes)
 
