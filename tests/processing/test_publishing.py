@@ -15,6 +15,7 @@ from processing import dataset, publishing
 from processing.exceptions import StoreError
 from processing.publishing import RunFacts, publish
 from processing.records import KNOWN, Article, State
+from processing.storage import Store
 from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE, to_table
 from processing.urls import url_id, url_key
 
@@ -321,6 +322,14 @@ def test_a_source_without_staged_input_counts_nothing_and_stops_nobody(store):
     stage(store, FIRST, article("https://herald.example/a"))
     manifest = publish(store, facts(FIRST, "herald", "dead"))
     assert manifest["counts"] == {"dead": {}, "herald": {"published": 1}}
+
+
+def test_a_lake_may_lie_under_a_prefix(store, lake_env):
+    under = Store.from_environment({**lake_env, "NEWSLAKE_LAKE": f"{store.url}/some/folder/"})
+    stage(under, FIRST, article("https://herald.example/a"))
+    publish(under, facts(FIRST))
+    assert len(rows(under, "articles")) == 1
+    assert {o.key.split("/")[0] for o in store.objects()} == {"some"}
 
 
 def test_a_newer_lake_is_refused_in_one_sentence(store):
