@@ -104,7 +104,9 @@ def _order(article: Article) -> tuple[datetime, str, str]:
 
 def _decide(article: Article, seen: _Overlay) -> Decision:
     own_id, fetched_id = keys_of(article)
-    published = [k for key in (own_id, fetched_id) for k in seen.index.by_url.get(key, ())]
+    # The fetched address first: what was published under it is this page, whatever the page
+    # now calls its canonical.
+    published = [k for key in (fetched_id, own_id) for k in seen.index.by_url.get(key, ())]
     for known in published:
         if known.source == article.source:
             return Decision(

@@ -43,10 +43,12 @@ from processing.tables import (
     SCHEMAS,
     to_table,
 )
+from processing.texts import overlap
 from processing.topics import classify
 
 _PLAN = "commit.json"
 _DECIDE_ATTEMPTS = 5
+_SAME_REPORT = 0.3  # least overlap of two texts under one canonical URL to be one report's versions
 
 Clock = Callable[[], datetime]
 Row = dict[str, Any]
@@ -199,6 +201,7 @@ class _Writer:
         self._replaced: dict[str, dict[tuple[str, str], date]] = defaultdict(dict)
         self._new: set[tuple[str, str | None]] = set()
         self._new_copies: set[tuple[str, str | None]] = set()
+        self._published: set[str] = set()
 
     def decide(self, staged: list[Row]) -> None:
         """Decide every staged page against the lake and each other."""
@@ -236,10 +239,19 @@ class _Writer:
         ]
 
     def _publish(self, article: Article, decision: Decision) -> _Outcome:
+        if decision.id in self._published:
+            return _Outcome(State.DUPLICATE_EXACT, decision.id, "the same page again")
+        self._published.add(decision.id)
         article = self._dated(article, decision.id)
         self._fresh["articles"].append(replace(article, cluster_id=decision.id).to_row())
         self._remember(article, decision, "article")
         return _Outcome(State.PUBLISHED, decision.id)
+
+    def _under_own_address(self, article: Article) -> _Outcome:
+        own_id = keys_of(article)[1]
+        return self._publish(
+            replace(article, id=own_id, canonical_url=None), Decision(own_id, own_id)
+        )
 
     def _copy(self, article: Article, decision: Decision) -> _Outcome:
         detail = f"{decision.relation} copy of {decision.article_id}"
@@ -277,6 +289,10 @@ class _Writer:
             return _Outcome(first_state if own_first else State.UNCHANGED, decision.article_id)
         if (decision.id, standing["source"]) in self._replaced[table]:
             return _Outcome(State.DUPLICATE_EXACT, decision.article_id, "the same page again")
+        own_address = lake.knows(keys_of(article)[1], article)
+        if not own_address and overlap(article.text, standing["text"]) < _SAME_REPORT:
+            # Two reports name one canonical URL: then it tells nothing, and neither is lost.
+            return self._under_own_address(article)
         self._replace(article, decision, standing, table, keep_revision=not own_row)
         return _Outcome(
             first_state if own_first and own_row else State.UPDATED, decision.article_id
@@ -331,8 +347,7 @@ class _Writer:
         )
 
     def _remember(self, article: Article, decision: Decision, kind: str) -> None:
-        original = replace(article, id=keys_of(article)[0])
-        for key in dict.fromkeys(keys_under(original, decision)):
+        for key in dict.fromkeys(keys_under(article, decision)):
             self._fresh["keys"].append(
                 {
                     "key": key,
@@ -458,6 +473,10 @@ class _Lake:
             if row["source"] == article.source:
                 return row
         return None
+
+    def knows(self, key: str, article: Article) -> bool:
+        """Whether the article's source has published something under a key."""
+        return any(k["key"] == key and k["source"] == article.source for k in self._keys)
 
     def first_run_of(self, decision: Decision, article: Article) -> str | None:
         """The run that first published what ``article`` is a new fetch of."""

@@ -14,6 +14,7 @@ _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _SPACED_WORD = re.compile(f"[^\\W{_UNSPACED}]+(?:['’.,-][^\\W{_UNSPACED}]+)*")
 _CHARACTERS_PER_WORD = 2  # Chinese words have 1.5 to 2 characters, Japanese and Thai more
 _NOT_WORD = re.compile(r"[\W_]+")
+_RUN = 12
 
 
 def normalise_text(text: str) -> str:
@@ -31,3 +32,17 @@ def count_words(text: str) -> int:
     """Words of a text; where a script has no spaces, two characters count as one word."""
     unspaced = len(_UNSPACED_CHARACTER.findall(text))
     return len(_SPACED_WORD.findall(text)) + -(-unspaced // _CHARACTERS_PER_WORD)
+
+
+def overlap(one: str, other: str) -> float:
+    """The share of the shorter text's runs of twelve characters that stand in the other too.
+
+    0 to 1, in any script; near 0 for different reports, above a half for versions of one.
+    """
+    runs = [_runs(normalise_text(text)) for text in (one, other)]
+    shorter, longer = sorted(runs, key=len)
+    return len(shorter & longer) / len(shorter) if shorter else 0.0
+
+
+def _runs(text: str) -> set[str]:
+    return {text[at : at + _RUN] for at in range(max(1, len(text) - _RUN + 1))} if text else set()

@@ -202,6 +202,45 @@ def test_a_changed_text_replaces_the_row_and_keeps_the_old_one(store):
     assert states(store, SECOND) == {new.url: State.UPDATED}
 
 
+def test_a_canonical_that_different_reports_share_replaces_none_of_them(store):
+    shared = "https://herald.example/live/all-the-news-today"
+    reports = {
+        n: f"Report {n}: " + " ".join(f"{word}{n}" for word in ("harbour", "tram", "vote", "gale"))
+        for n in "abc"
+    }
+
+    def page(n: str, text: str, hours: int = 1) -> Article:
+        fetched = DAY + timedelta(hours=hours)
+        return article(
+            f"https://herald.example/{n}", text, canonical_url=shared, fetched_at=fetched
+        )
+
+    stage(store, FIRST, page("a", reports["a"]))
+    publish(store, facts(FIRST))
+    stage(store, SECOND, page("b", reports["b"], 2), page("c", reports["c"], 2))
+    publish(store, facts(SECOND))
+    assert {r["url"][-1]: r["text"] for r in rows(store, "articles")} == reports
+    assert not rows(store, "revisions")
+    stage(store, THIRD, page("b", reports["b"] + " And more.", 3))
+    publish(store, facts(THIRD))
+    assert len(rows(store, "articles")) == 3
+    assert [r["url"][-1] for r in rows(store, "revisions")] == ["b"]
+
+
+def test_a_page_that_moved_under_the_same_canonical_is_a_revision(store):
+    named = "https://herald.example/news/harbour-wall"
+    text = "The harbour wall was finished on Friday, two weeks early."
+    stage(store, FIRST, article("https://herald.example/m/1", text, canonical_url=named))
+    publish(store, facts(FIRST))
+    moved = article(
+        named, text + " Ferries run again.", canonical_url=named, fetched_at=DAY + timedelta(1)
+    )
+    stage(store, SECOND, moved)
+    publish(store, facts(SECOND))
+    assert states(store, SECOND) == {named: State.UPDATED}
+    assert len(rows(store, "articles")) == len(rows(store, "revisions")) == 1
+
+
 def test_a_page_reached_under_two_listed_urls_is_one_row(store):
     one = article("https://herald.example/a")
     stage(store, FIRST, one)
