@@ -170,8 +170,11 @@ def publish(
 ) -> dict[str, Any]:
     """Commit what the run staged; its manifest.
 
-    ``lease_seconds`` without a sign of life make another publisher count as dead.
+    ``lease_seconds`` without a sign of life make another publisher count as dead. Raises
+    ConfigurationError when nothing was planned: an empty run must not pass for a good one.
     """
+    if not batches:
+        raise ConfigurationError("no source was planned; the log of the plan task says why")
     from processing import lease, publishing
 
     sources = sorted(id_ for batch in batches for id_ in batch["sources"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,12 @@ def test_the_plan_deals_enabled_sources_and_names_broken_files(sources):
     assert steps.plan("weekly", [], {"NEWSLAKE_SOURCES": str(sources)})[0] == []
     with pytest.raises(ConfigurationError, match="did you mean 'paper'"):
         steps.plan(None, ["papr"], {"NEWSLAKE_SOURCES": str(sources)})
+
+
+def test_a_run_whose_plan_failed_publishes_nothing(lake_env, store):
+    with pytest.raises(ConfigurationError, match="no source was planned"):
+        steps.publish([], RUN, datetime.now(UTC), lake_env)
+    assert not list(store.objects())
 
 
 def test_the_verdict_names_what_failed():
