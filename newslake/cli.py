@@ -312,6 +312,19 @@ def verify(full: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@dataset.command("migrate")
+def migrate() -> None:
+    """Bring a lake that an older newslake wrote up to this one's format."""
+    from newslake.reader import open_lake
+    from processing.migration import migrate as migrate_lake
+
+    with open_lake() as lake:
+        before, after = migrate_lake(lake.store)
+    click.echo(
+        f"the lake has format {after}" + (f", it had {before}" if before < after else " already")
+    )
+
+
 def _tell_broken(errors: Iterable[ConfigurationError]) -> None:
     broken = list(errors)
     for error in broken:

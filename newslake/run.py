@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from newslake import demo, objectstore, processes, stack
 from newslake.configuration import home
 from processing.exceptions import ServiceError
-from processing.publishing import read_manifest
+from processing.commits import read_manifest
 from processing.storage import Store
 
 

@@ -8,35 +8,41 @@ https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
+from pyarrow.fs import PyFileSystem
 
+from processing import parquet
 from processing.exceptions import LakeFormatError, ObjectNotFound, PreconditionFailed, StoreError
 from processing.schema_documents import documents
 from processing.storage import Store
 from processing.tables import PARTITIONS, SCHEMAS
 
-FORMAT_VERSION = 1
-"""Version of the lake's layout, in ``lake.json``."""
+FORMAT_VERSION = 2
+"""Version of the lake's layout, in ``lake.json``. 2 added ``fingerprints``."""
 
-ROW_GROUP_ROWS = 10_000
 _COMMIT_LOOKS = 5
-_STATISTICS = ("id", "source", "published_at", "fetched_at", "run_id", "key", "article_id", "state")
-_DICTIONARY_OFF = {"id", "url", "canonical_url", "title", "text", "summary", "content_hash", "key"}
-_BLOOM = ("id", "url", "key")
+_PARALLEL = 8
+_CHECKPOINT_EVERY = 20  # commits; opening a table reads every entry since the last checkpoint
+_BOUNDED = ("key", "run_id")
+"""Columns whose bounds in the log spare reading files: few files hold a run, or a range of keys."""
+
+Days = Collection[date]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,15 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one transaction does to one table: files it adds and files they replace."""
+    """What one transaction does to one table: files it adds and files they replace.
+
+    ``data_change`` is False where the rows stay as they are and only lie in other files.
+    """
 
     table: str
     adds: tuple[DataFile, ...] = ()
     removes: tuple[DataFile, ...] = ()
+    data_change: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; ``Change.from_json`` reads it back."""
@@ -73,61 +83,88 @@ class Change:
     def from_json(cls, said: dict[str, Any]) -> Self:
         """The change that ``to_json`` wrote."""
         files = {part: tuple(DataFile(**f) for f in said[part]) for part in ("adds", "removes")}
-        return cls(said["table"], **files)
+        return cls(said["table"], **files, data_change=said.get("data_change", True))
+
+
+# --- the lake stands ------------------------------------------------------------------------
 
 
 def initialise(store: Store) -> None:
     """Make the lake stand: bucket, ``lake.json`` and every table, empty where it is missing.
 
-    Raises LakeFormatError when the lake was written by a newer newslake.
+    Raises LakeFormatError when the lake has another format than this newslake writes.
     """
     store.ensure_bucket()
+    check_format(store, _format_of(store))
+    ensure_tables(store)
+
+
+def ensure_tables(store: Store) -> None:
+    """Make every table stand, empty where it is missing, and the lake's words about itself."""
+    with ThreadPoolExecutor(_PARALLEL) as at_once:
+        list(at_once.map(lambda name: _ensure(store, name), SCHEMAS))
+        list(at_once.map(lambda said: _explain(store, *said), documents().items()))
+
+
+def check_format(store: Store, version: int) -> None:
+    """Raise LakeFormatError unless ``version`` is the one this newslake writes."""
+    if version > FORMAT_VERSION:
+        raise LakeFormatError(
+            f"{store.url} has format {version}, this newslake knows {FORMAT_VERSION};"
+            " upgrade newslake to write to it"
+        )
+    if version < FORMAT_VERSION:
+        raise LakeFormatError(
+            f"{store.url} has format {version}, this newslake writes {FORMAT_VERSION};"
+            " bring it up with 'newslake dataset migrate'"
+        )
+
+
+def _format_of(store: Store) -> int:
+    said = {"format_version": FORMAT_VERSION}
     try:
         said = json.loads(store.get("lake.json").data)
     except ObjectNotFound:
-        said = {"format_version": FORMAT_VERSION}
         try:
             store.put("lake.json", json.dumps(said).encode(), if_none_match=True)
-        except PreconditionFailed:
+        except PreconditionFailed:  # another initialiser was quicker
             said = json.loads(store.get("lake.json").data)
-    if said["format_version"] > FORMAT_VERSION:
-        raise LakeFormatError(
-            f"{store.url} has format {said['format_version']}, this newslake knows"
-            f" {FORMAT_VERSION}; upgrade newslake to write to it"
-        )
-    for key, content in documents().items():
-        if not _lies(store, key, content):
-            store.put(key, content)
-    for name, schema in SCHEMAS.items():
-        if not store.exists(f"{name}/_delta_log/{0:020d}.json"):
-            _create(store, name, schema)
+    return int(said["format_version"])
 
 
-def _lies(store: Store, key: str, content: bytes) -> bool:
+def _explain(store: Store, key: str, content: bytes) -> None:
     try:
-        return store.get(key).data == content
+        lies = store.get(key).data == content
     except ObjectNotFound:
-        return False
+        lies = False
+    if not lies:
+        store.put(key, content)
 
 
-def _create(store: Store, name: str, schema: pa.Schema) -> None:
+def _ensure(store: Store, name: str) -> None:
+    if any(True for _ in store.objects(f"{name}/_delta_log/")):
+        return
+    schema = SCHEMAS[name]
+    # Readers keep statistics of the first 32 columns only, unless told which.
+    bounded = ",".join(c for c in parquet.STATISTICS if c in schema.names)
     try:
         DeltaTable.create(
             _uri(store, name),
             schema=schema,
             mode="ignore",
             partition_by=PARTITIONS[name],
-            # Readers keep statistics of the first 32 columns only, unless told which.
             configuration={
-                "delta.dataSkippingStatsColumns": ",".join(
-                    c for c in _STATISTICS if c in schema.names
-                )
+                "delta.dataSkippingStatsColumns": bounded,
+                "delta.checkpointInterval": str(_CHECKPOINT_EVERY),
             },
             storage_options=store.delta_options,
         )
     except DeltaError:
         if open_table(store, name) is None:  # else another initialiser was quicker
             raise
+
+
+# --- reading --------------------------------------------------------------------------------
 
 
 def open_table(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
@@ -142,72 +179,228 @@ def open_table(store: Store, name: str, version: int | None = None) -> DeltaTabl
         ) from error
 
 
+class Tables:
+    """The lake's Delta tables, each opened once: one state to decide on, or to read.
+
+    Opening a table costs tens of milliseconds and grows with its log; ``look`` moves what is
+    open to the newest version for one request each. ``pinned`` names versions to stay at.
+    Every method raises StoreError where no table stands or the store does not answer.
+    """
+
+    def __init__(self, store: Store, pinned: Mapping[str, int] | None = None):
+        self.store = store
+        self._pinned = dict(pinned or {})
+        self._opened: dict[str, DeltaTable] = {}
+
+    def look(self, name: str | None = None) -> None:
+        """Move the opened tables, or one of them, to their newest versions."""
+        for each in [name] if name else list(self._opened):
+            if each in self._opened and each not in self._pinned:
+                try:
+                    self._opened[each].update_incremental()
+                except (DeltaError, OSError):
+                    del self._opened[each]  # its log was cut meanwhile: open it anew
+
+    def delta(self, name: str) -> DeltaTable:
+        """The Delta table itself."""
+        if name not in self._opened:
+            table = open_table(self.store, name, self._pinned.get(name))
+            if table is None:
+                raise StoreError(
+                    f"no table stands at {self.store.url}/{name}; check it with 'newslake doctor'"
+                )
+            self._opened[name] = table
+        return self._opened[name]
+
+    def versions(self) -> dict[str, int]:
+        """The version of every table."""
+        with ThreadPoolExecutor(_PARALLEL) as at_once:
+            opened = at_once.map(self.delta, SCHEMAS)
+            return {name: table.version() for name, table in zip(SCHEMAS, opened, strict=True)}
+
+    def files(self, name: str, days: Days | None = None) -> pa.Table:
+        """The files of a table, of certain days' partitions or all.
+
+        Columns as ``DeltaTable.get_add_actions(flatten=True)`` names them: ``path``,
+        ``size_bytes``, ``num_records``, ``partition.date``, ``min.key``, ...
+        """
+        listed = pa.table(self.delta(name).get_add_actions(flatten=True))
+        if days is None or "date" not in PARTITIONS[name] or not len(listed):
+            return listed
+        wanted = pa.array(sorted(set(days)), pa.date32())
+        return listed.filter(pc.is_in(listed["partition.date"].cast(pa.date32()), wanted))
+
+    def dataset(self, name: str, days: Days | None = None) -> ds.Dataset:
+        """The table as an Arrow dataset of exactly its schema.
+
+        With ``days`` only the files of these partitions: a whole table costs 50 µs a file
+        before the first row is read.
+        """
+        files = self.files(name, days)
+        schema = SCHEMAS[name]
+        if not len(files):
+            return ds.dataset(schema.empty_table())
+        shape = ds.ParquetFileFormat(
+            default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True)
+        )
+        system = self._filesystem(name, files)
+        fragments = [
+            shape.make_fragment(str(path), system, within, file_size=size)
+            for path, size, within in zip(
+                files["path"].to_pylist(),
+                files["size_bytes"].to_pylist(),
+                _guarantees(name, files),
+                strict=True,
+            )
+        ]
+        return ds.FileSystemDataset(fragments, schema, shape, system)
+
+    def rows(
+        self,
+        name: str,
+        where: ds.Expression,
+        columns: Sequence[str] | None = None,
+        days: Days | None = None,
+    ) -> list[dict[str, Any]]:
+        """The rows that meet ``where``, as dicts of ``columns`` (default: all)."""
+        held = self.dataset(name, days)
+        table = held.to_table(columns=list(columns) if columns else None, filter=where)
+        return table.to_pylist()
+
+    def find(
+        self, name: str, column: str, values: Collection[str], days: Days | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows whose ``column`` is one of ``values``, most of which are expected in none.
+
+        Reads that column first, and the others only of row groups that hold one of them.
+        """
+        if not values:
+            return []
+        wanted = pa.array(sorted(values), pa.string())
+        where = ds.field(column).isin(wanted)
+        groups = self.dataset(name, days).get_fragments(where)
+        with ThreadPoolExecutor(_PARALLEL) as at_once:
+            found = at_once.map(lambda group: _rows_in(group, name, column, wanted), groups)
+            return [row for rows in found for row in rows]
+
+    def _filesystem(self, name: str, files: pa.Table) -> PyFileSystem:
+        sizes: dict[Any, Any] = dict(
+            zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True)
+        )
+        handler = DeltaStorageHandler(_uri(self.store, name), self.store.delta_options, sizes)
+        return PyFileSystem(handler)
+
+
+def _guarantees(name: str, files: pa.Table) -> Iterator[ds.Expression]:
+    """What holds for every row of each file: its partition, and some bounds."""
+    schema = SCHEMAS[name]
+    keys = [c for c in PARTITIONS[name] if f"partition.{c}" in files.column_names]
+    bounds = [
+        c for c in _BOUNDED if name in ("keys", "coverage") and f"min.{c}" in files.column_names
+    ]
+    columns = [f"partition.{c}" for c in keys] + [
+        f"{m}.{c}" for c in bounds for m in ("min", "max")
+    ]
+    partitions: dict[tuple[Any, ...], ds.Expression] = {}
+    rows: Iterator[tuple[Any, ...]] = zip(*(files[c].to_pylist() for c in columns), strict=True)
+    for values in rows if columns else iter([()] * len(files)):
+        own, ranges = values[: len(keys)], values[len(keys) :]
+        if own not in partitions:
+            partitions[own] = _all_of(
+                ds.field(c) == pa.scalar(v, schema.field(c).type)
+                for c, v in zip(keys, own, strict=True)
+            )
+        limits = [
+            (ds.field(c) >= low) & (ds.field(c) <= high)
+            for c, low, high in zip(bounds, ranges[::2], ranges[1::2], strict=True)
+            if low is not None and high is not None
+        ]
+        yield _all_of([partitions[own], *limits])
+
+
+def _all_of(conditions: Any) -> ds.Expression:
+    whole: ds.Expression | None = None
+    for condition in conditions:
+        whole = condition if whole is None else whole & condition
+    return whole if whole is not None else ds.scalar(True)
+
+
+def _rows_in(
+    fragment: ds.ParquetFileFragment, name: str, column: str, wanted: pa.Array[Any]
+) -> list[dict[str, Any]]:
+    schema = SCHEMAS[name]
+    keys = fragment.to_table(schema, columns=[column])[column]
+    hits = pc.indices_nonzero(pc.is_in(keys, wanted))
+    if not len(hits):
+        return []
+    ends = list(accumulate(group.num_rows for group in fragment.row_groups))
+    numbers = {bisect_right(ends, int(at)) for at in hits.to_numpy()}
+    few: Any = fragment.subset(row_group_ids=sorted(numbers))
+    rows: list[dict[str, Any]] = few.to_table(
+        schema, filter=ds.field(column).isin(wanted)
+    ).to_pylist()
+    return rows
+
+
 def scan(store: Store, name: str, version: int | None = None) -> ds.Dataset:
     """The table as an Arrow dataset of exactly its schema; empty where no table stands."""
-    table = open_table(store, name, version)
-    if table is None:
+    if open_table(store, name, version) is None:
         return ds.dataset(SCHEMAS[name].empty_table())
-    return table.to_pyarrow_dataset()
+    return Tables(store, {name: version} if version is not None else None).dataset(name)
 
 
 def read_rows(
     store: Store, name: str, where: ds.Expression, columns: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """The rows that meet ``where``, as dicts of ``columns`` (default: all)."""
-    table = scan(store, name).to_table(columns=list(columns) if columns else None, filter=where)
-    return table.to_pylist()
+    return Tables(store).rows(name, where, columns)
+
+
+# --- writing --------------------------------------------------------------------------------
 
 
 def write_files(store: Store, name: str, rows: pa.Table, run_id: str) -> tuple[DataFile, ...]:
     """Put ``rows`` as one Parquet object per partition; nothing is visible before a commit."""
-    return tuple(
-        _write_file(store, name, part, partition, run_id)
-        for partition, part in _by_partition(rows, PARTITIONS[name])
-    )
+    with ThreadPoolExecutor(_PARALLEL) as at_once:
+        parts = at_once.map(
+            lambda part: _write_file(store, name, part[1], part[0], run_id),
+            _by_partition(rows, PARTITIONS[name]),
+        )
+        return tuple(parts)
 
 
-def replace_rows(
-    store: Store,
+def rows_of(rows: Mapping[tuple[str, str], date]) -> ds.Expression:
+    """The rows of a table by (id, source), each with its date: what ``change_rows`` takes out."""
+    own = pc.binary_join_element_wise(ds.field("id"), ds.field("source"), pc.scalar(" "))
+    pairs = pa.array(sorted(" ".join(pair) for pair in rows), pa.string())
+    return ds.field("date").isin(sorted(set(rows.values()))) & own.isin(pairs)
+
+
+def change_rows(
+    tables: Tables,
     name: str,
     fresh: pa.Table,
     run_id: str,
     *,
-    replaced: Mapping[tuple[str, str], date],
+    gone: ds.Expression | None = None,
+    days: Days | None = None,
 ) -> Change:
-    """The change that puts ``fresh`` in and takes the rows in ``replaced`` out.
+    """The change that puts ``fresh`` in and takes the rows that meet ``gone`` out.
 
-    ``replaced`` maps (id, source) of a row to its date. Only files of those days are looked
-    into; of a file that holds such a row, the other rows are carried over to a new one.
+    Of a file that holds such rows the others are carried over to a new one. ``gone`` must be
+    true or false for every row, never null; ``days`` are the only partitions it can meet.
     """
-    days = {day.isoformat() for day in replaced.values()}
-    gone = pa.array(sorted(" ".join(row) for row in replaced), pa.string())
-    removes: list[DataFile] = []
+    removes: list[str] = []
     kept: list[pa.Table] = []
-    for file in _active(store, name) if days else ():
-        if file.partition.get("date") in days:
-            held = _read_file(store, name, file)
-            rows: Any = pc.binary_join_element_wise(held["id"], held["source"], " ")  # type: ignore[call-overload]
-            hit = pc.is_in(rows, value_set=gone)
-            if pc.any(hit).as_py():
-                removes.append(file)
-                kept.append(held.filter(pc.invert(hit)))
-    whole = pa.concat_tables([fresh, *kept])
-    return _change(name, write_files(store, name, whole, run_id), removes)
-
-
-def replace_run(store: Store, name: str, day: date, run_id: str, rows: pa.Table) -> Change:
-    """The change after which the rows of ``run_id`` on its day are exactly ``rows``."""
-    removes: list[DataFile] = []
-    kept: list[pa.Table] = []
-    for file in _active(store, name):
-        if file.partition.get("date") == day.isoformat() and _may_hold(file, "run_id", run_id):
-            held = _read_file(store, name, file)
-            own = pc.equal(held["run_id"], pa.scalar(run_id))
-            if pc.any(own).as_py():
-                removes.append(file)
-                kept.append(held.filter(pc.invert(own)))
-    fresh = pa.concat_tables([rows, *kept])
-    return _change(name, write_files(store, name, fresh, run_id), removes)
+    if gone is not None:
+        for fragment in tables.dataset(name, days).get_fragments(gone):
+            schema = SCHEMAS[name]
+            if len(fragment.to_table(schema, columns=["source"], filter=gone)):
+                removes.append(fragment.path)
+                kept.append(fragment.to_table(schema, filter=~gone))
+    whole = pa.concat_tables([fresh.select(SCHEMAS[name].names), *kept])
+    adds = write_files(tables.store, name, whole, run_id)
+    return _change(name, adds, files_of(tables, name, removes))
 
 
 def _change(name: str, adds: Sequence[DataFile], removes: Sequence[DataFile]) -> Change:
@@ -220,20 +413,61 @@ def _change(name: str, adds: Sequence[DataFile], removes: Sequence[DataFile]) ->
     )
 
 
-def version_of(store: Store, name: str) -> int:
-    """The table's newest version. Raises StoreError where no table stands."""
-    return _standing(store, name).version()
+def files_of(tables: Tables, name: str, paths: Collection[str]) -> tuple[DataFile, ...]:
+    """The listed files of a table by their paths, with what removing them needs."""
+    if not paths:
+        return ()
+    listed = tables.files(name)
+    chosen = listed.filter(pc.is_in(listed["path"], pa.array(sorted(paths), pa.string())))
+    return tuple(
+        DataFile(
+            row["path"],
+            row["size_bytes"],
+            {column: str(row[f"partition.{column}"]) for column in PARTITIONS[name]},
+            json.dumps({"numRecords": row["num_records"]}),
+        )
+        for row in chosen.to_pylist()
+    )
 
 
-def commit(store: Store, change: Change, transaction: str, base: int, now: datetime) -> int:
+def _by_partition(rows: pa.Table, columns: list[str]) -> Iterator[tuple[dict[str, str], pa.Table]]:
+    if not columns or not len(rows):
+        if len(rows):
+            yield {}, rows
+        return
+    ordered = rows.sort_by([(column, "ascending") for column in columns])
+    counted = ordered.group_by(columns, use_threads=False).aggregate([([], "count_all")])
+    start = 0
+    for group in counted.to_pylist():
+        part = ordered.slice(start, group["count_all"])
+        start += group.pop("count_all")
+        yield {column: str(value) for column, value in group.items()}, part.drop_columns(columns)
+
+
+def _write_file(
+    store: Store, name: str, rows: pa.Table, partition: dict[str, str], run_id: str
+) -> DataFile:
+    data = parquet.encode(rows)
+    folder = "".join(f"{column}={value}/" for column, value in partition.items())
+    path = f"{folder}part-{run_id}-{sha256(data).hexdigest()[:16]}.parquet"
+    store.put(f"{name}/{path}", data, if_none_match=True)
+    return DataFile(path, len(data), partition, json.dumps(parquet.statistics(rows)))
+
+
+# --- committing -----------------------------------------------------------------------------
+
+
+def commit(tables: Tables, change: Change, transaction: str, base: int, now: datetime) -> int:
     """Make ``change`` the table's next version, once; the version at which it stands.
 
     ``transaction`` names the application transaction: committed before, nothing happens.
     ``base`` is the version the change was decided against. Raises PreconditionFailed when the
     table has moved on since: then the change must be decided again.
     """
+    where = f"{tables.store.url}/{change.table}"
     for _ in range(_COMMIT_LOOKS):
-        table = _standing(store, change.table)
+        tables.look(change.table)
+        table = tables.delta(change.table)
         committed = table.transaction_version(transaction) is not None
         if committed or not (change.adds or change.removes):
             return table.version()
@@ -248,28 +482,23 @@ def commit(store: Store, change: Change, transaction: str, base: int, now: datet
             continue  # another's commit, or our own whose answer was lost: look which
         except (DeltaError, OSError) as error:
             raise StoreError(
-                f"cannot commit to {store.url}/{change.table}: {error};"
-                " check the store with 'newslake doctor'"
+                f"cannot commit to {where}: {error}; check the store with 'newslake doctor'"
             ) from error
         return base + 1
     raise StoreError(
-        f"{store.url}/{change.table} refuses every commit; check that the store keeps conditional"
-        " writes with 'newslake doctor'"
+        f"{where} refuses every commit; check that the store keeps conditional writes with"
+        " 'newslake doctor'"
     )
-
-
-def _standing(store: Store, name: str) -> DeltaTable:
-    table = open_table(store, name)
-    if table is None:
-        raise StoreError(f"no table stands at {store.url}/{name}; check it with 'newslake doctor'")
-    return table
 
 
 def _transact(table: DeltaTable, change: Change, transaction: str, now: datetime) -> None:
     moment = int(now.timestamp() * 1000)
-    adds = [AddAction(f.path, f.size, f.partition, moment, True, f.statistics) for f in change.adds]
+    alters = change.data_change
+    adds = [
+        AddAction(f.path, f.size, f.partition, moment, alters, f.statistics) for f in change.adds
+    ]
     removes = [
-        RemoveAction(f.path, True, moment, f.size, dict(f.partition)) for f in change.removes
+        RemoveAction(f.path, alters, moment, f.size, dict(f.partition)) for f in change.removes
     ]
     table.create_write_transaction(
         [*adds, *removes],
@@ -286,101 +515,3 @@ def _transact(table: DeltaTable, change: Change, transaction: str, now: datetime
 
 def _uri(store: Store, name: str) -> str:
     return f"{store.url}/{name}"
-
-
-def _active(store: Store, name: str) -> list[DataFile]:
-    table = open_table(store, name)
-    return files_of(table) if table else []
-
-
-def files_of(table: DeltaTable) -> list[DataFile]:
-    """The files that the table's version lists."""
-    files = []
-    for row in pa.table(table.get_add_actions()).to_pylist():
-        partition = {name: str(value) for name, value in (row.get("partition") or {}).items()}
-        said = {"numRecords": row["num_records"]}
-        for part, column in (("minValues", "min"), ("maxValues", "max")):
-            said[part] = {k: v for k, v in (row.get(column) or {}).items() if isinstance(v, str)}
-        files.append(DataFile(row["path"], row["size_bytes"], partition, json.dumps(said)))
-    return files
-
-
-def _may_hold(file: DataFile, column: str, value: str) -> bool:
-    said = json.loads(file.statistics)
-    low, high = said["minValues"].get(column), said["maxValues"].get(column)
-    return low is None or high is None or low <= value <= high
-
-
-def _read_file(store: Store, name: str, file: DataFile) -> pa.Table:
-    held = pq.read_table(io.BytesIO(store.get(f"{name}/{file.path}").data))
-    schema = SCHEMAS[name]
-    for column, value in file.partition.items():
-        kind = schema.field(column).type
-        typed = date.fromisoformat(value) if pa.types.is_date(kind) else value
-        held = held.append_column(column, pa.array([typed] * len(held), kind))
-    return held.select(schema.names).cast(schema)
-
-
-def _by_partition(rows: pa.Table, columns: list[str]) -> Iterator[tuple[dict[str, str], pa.Table]]:
-    if not columns:
-        if len(rows):
-            yield {}, rows
-        return
-    groups = rows.group_by(columns).aggregate([]).sort_by([(c, "ascending") for c in columns])
-    for values in groups.to_pylist():
-        mask = pa.array([True] * len(rows))
-        for column, value in values.items():
-            mask = pc.and_(mask, pc.equal(rows[column], pa.scalar(value, rows[column].type)))
-        partition = {column: str(value) for column, value in values.items()}
-        yield partition, rows.filter(mask).drop_columns(columns)
-
-
-def _write_file(
-    store: Store, name: str, rows: pa.Table, partition: dict[str, str], run_id: str
-) -> DataFile:
-    order = [c for c in ("key", "published_at", "id", "source", "url") if c in rows.column_names]
-    data = _parquet(rows.sort_by([(column, "ascending") for column in order]))
-    folder = "".join(f"{column}={value}/" for column, value in partition.items())
-    path = f"{folder}part-{run_id}-{sha256(data).hexdigest()[:16]}.parquet"
-    store.put(f"{name}/{path}", data, if_none_match=True)
-    return DataFile(path, len(data), partition, json.dumps(_statistics(rows)))
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    flat = [f.name for f in rows.schema if not pa.types.is_nested(f.type)]
-    sink = io.BytesIO()
-    pq.write_table(
-        rows,
-        sink,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=[  # type: ignore[arg-type]  # the stubs know only bool
-            name for name in flat if name not in _DICTIONARY_OFF
-        ],
-        write_page_index=True,
-        bloom_filter_options={n: {"ndv": len(rows), "fpp": 0.01} for n in _BLOOM if n in flat},
-    )
-    return sink.getvalue()
-
-
-def _statistics(rows: pa.Table) -> dict[str, Any]:
-    """Delta per-file statistics; none on title, text or URLs: they would leak and bloat the log."""
-    low: dict[str, Any] = {}
-    high: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for column in (c for c in _STATISTICS if c in rows.column_names):
-        nulls[column] = rows[column].null_count
-        bounds: Any = pc.min_max(rows[column]).as_py()
-        if bounds["min"] is not None:
-            low[column] = _bound(bounds["min"])
-            high[column] = _bound(bounds["max"], up=True)
-    return {"numRecords": len(rows), "minValues": low, "maxValues": high, "nullCount": nulls}
-
-
-def _bound(value: Any, *, up: bool = False) -> Any:
-    if not isinstance(value, datetime):
-        return value
-    # Delta keeps milliseconds: an upper bound cut down would hide rows from readers.
-    moment = value + timedelta(microseconds=999) if up else value
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -92,6 +92,11 @@ def keys_under(article: Article, decision: Decision) -> tuple[str, ...]:
     return (fetched_id,) if decision.relation else (own_id, fetched_id)
 
 
+def fingerprint(content_hash: str) -> str:
+    """What a text is found again by in ``fingerprints``: 32 hex digits of its hash."""
+    return content_hash[:32]
+
+
 def day_of(article: Article) -> date:
     """The UTC day that dates the article: of publication where known, else first seen."""
     return (article.published_at or article.first_seen_at).astimezone(UTC).date()

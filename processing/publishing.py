@@ -1,14 +1,8 @@
-"""From staged articles to the dataset: decide, write, commit, and say so in a manifest.
-
-A publish first writes every Parquet object, then one *commit plan* beside the staged input, then
-the tables one after the other, then the manifest. The plan is a redo log: whoever publishes next
-finishes a dead run's plan before deciding anything, so the tables always agree with each other.
-"""
+"""From staged articles to the dataset: what each one is, and the commit that says so."""
 
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -17,12 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from processing import dataset
-from processing.dataset import Change
+from processing.commits import Clock, Plan, partitions_of, read_manifest, transact
+from processing.dataset import Change, Tables
 from processing.deduplication import (
     EXACT_WINDOW_DAYS,
     Decision,
@@ -30,11 +24,12 @@ from processing.deduplication import (
     Known,
     day_of,
     deduplicate,
+    fingerprint,
     keys_of,
     keys_under,
 )
-from processing.exceptions import ObjectNotFound, PreconditionFailed
-from processing.lease import TIME_TO_LIVE, Lease, lease
+from processing.exceptions import ObjectNotFound
+from processing.lease import TIME_TO_LIVE
 from processing.records import KNOWN, Article, State, run_day
 from processing.storage import Store
 from processing.tables import (
@@ -46,11 +41,8 @@ from processing.tables import (
 from processing.texts import overlap
 from processing.topics import classify
 
-_PLAN = "commit.json"
-_DECIDE_ATTEMPTS = 5
 _SAME_REPORT = 0.3  # least overlap of two texts under one canonical URL to be one report's versions
 
-Clock = Callable[[], datetime]
 Row = dict[str, Any]
 
 
@@ -85,64 +77,14 @@ def publish(
     Safe to repeat at any point: what is committed stays, what is missing is added. Raises
     LeaseLost or StoreError; then a repeat completes the run.
     """
-    dataset.initialise(store)
-    with lease(store, facts.run_id, time_to_live=lease_seconds, wait=wait) as held:
-        finish_dead_runs(store, held, clock)
-        for _ in range(_DECIDE_ATTEMPTS):
-            plan = _plan(store, facts, clock())
-            held.confirm()
-            store.put(_plan_key(facts.run_id), json.dumps(plan).encode())
-            try:
-                return _carry_out(store, held, plan, clock)
-            except PreconditionFailed:
-                # A table moved on since we read it: what was decided no longer holds.
-                store.delete([_plan_key(facts.run_id)])
-        raise PreconditionFailed(f"{store.url} is rewritten faster than {facts.run_id} can decide")
-
-
-def finish_dead_runs(store: Store, held: Lease, clock: Clock) -> None:
-    """Carry out every commit plan that a publisher left behind."""
-    for folder in store.folders("staged/"):
-        try:
-            plan = json.loads(store.get(f"staged/{folder}/{_PLAN}").data)
-        except ObjectNotFound:
-            continue
-        try:
-            _carry_out(store, held, plan, clock)
-        except PreconditionFailed:
-            store.delete([_plan_key(plan["run_id"])])
-
-
-def read_manifest(store: Store, run_id: str) -> dict[str, Any] | None:
-    """The manifest of a finished run; None while there is none."""
-    try:
-        said: dict[str, Any] = json.loads(store.get(f"runs/{run_id}.json").data)
-    except ObjectNotFound:
-        return None
-    return said
-
-
-def _plan_key(run_id: str) -> str:
-    return f"staged/run={run_id}/{_PLAN}"
-
-
-def _carry_out(store: Store, held: Lease, plan: dict[str, Any], clock: Clock) -> dict[str, Any]:
-    run_id: str = plan["run_id"]
-    manifest: dict[str, Any] = plan["manifest"]
-    for said in plan["changes"]:
-        held.confirm()
-        change = Change.from_json(said)
-        base = plan["base"][change.table]
-        version = dataset.commit(store, change, plan["transaction"], base, clock())
-        manifest["tables"][change.table] = version
-    held.confirm()
-    manifest["finished_at"] = clock().isoformat()
-    store.put(f"runs/{run_id}.json", json.dumps(manifest, indent=1).encode())
-    leftovers = [o.key for o in store.objects(f"staged/run={run_id}/")]
-    # The plan goes last: while it stands, a repeat knows that the run is decided.
-    store.delete(key for key in leftovers if not key.endswith(_PLAN))
-    store.delete([_plan_key(run_id)])
-    return manifest
+    return transact(
+        store,
+        facts.run_id,
+        lambda now, tables: _plan(tables, facts, now),
+        clock=clock,
+        lease_seconds=lease_seconds,
+        wait=wait,
+    )
 
 
 # --- deciding -------------------------------------------------------------------------------
@@ -157,21 +99,16 @@ class _Outcome:
     detail: str | None = None
 
 
-def _plan(store: Store, facts: RunFacts, now: datetime) -> dict[str, Any]:
-    base = {name: dataset.version_of(store, name) for name in SCHEMAS}
+def _plan(tables: Tables, facts: RunFacts, now: datetime) -> Plan:
+    store, base = tables.store, tables.versions()
     coverage, staged, digest = _read_staged(store, facts)
-    writer = _Writer(store, facts, now)
+    writer = _Writer(tables, facts, now)
     writer.decide(staged)
-    rows = _final_coverage(store, facts, coverage, writer.outcomes)
-    changes = [*writer.changes(), _coverage_change(store, facts, rows)]
+    rows = _final_coverage(tables, facts, coverage, writer.outcomes)
+    changes = (*writer.changes(), _coverage_change(tables, facts, rows))
     previous = read_manifest(store, facts.run_id)
-    return {
-        "run_id": facts.run_id,
-        "transaction": f"{facts.run_id}/{digest}",
-        "base": base,
-        "changes": [change.to_json() for change in changes],
-        "manifest": _manifest(facts, rows, coverage, changes, previous),
-    }
+    manifest = _manifest(facts, rows, coverage, changes, previous)
+    return Plan(facts.run_id, digest, base, changes, manifest)
 
 
 def _read_staged(store: Store, facts: RunFacts) -> tuple[list[Row], list[Row], str]:
@@ -192,9 +129,9 @@ def _read_staged(store: Store, facts: RunFacts) -> tuple[list[Row], list[Row], s
 class _Writer:
     """Collects the rows of one publish, table by table."""
 
-    def __init__(self, store: Store, facts: RunFacts, now: datetime):
+    def __init__(self, tables: Tables, facts: RunFacts, now: datetime):
         self.outcomes: dict[tuple[str, str], _Outcome] = {}
-        self._store = store
+        self._tables = tables
         self._facts = facts
         self._now = now
         self._fresh: dict[str, list[Row]] = defaultdict(list)
@@ -206,7 +143,7 @@ class _Writer:
     def decide(self, staged: list[Row]) -> None:
         """Decide every staged page against the lake and each other."""
         articles = [Article.from_row(row) for row in staged]
-        lake = _Lake.lookup(self._store, articles)
+        lake = _Lake.lookup(self._tables, articles)
         decisions = deduplicate(articles, lake.index)
         self._new = {
             (decision.id, article.source)
@@ -226,24 +163,28 @@ class _Writer:
     def changes(self) -> list[Change]:
         """One change a table, the Parquet objects already put."""
         # Revisions first: an old text is safe before the new one takes its place.
-        names = ("revisions", "articles", "copies", "keys")
-        return [
-            dataset.replace_rows(
-                self._store,
-                name,
-                to_table(self._fresh[name], SCHEMAS[name]),
-                self._facts.run_id,
-                replaced=self._replaced[name],
-            )
-            for name in names
-        ]
+        names = ("revisions", "articles", "copies", "keys", "fingerprints")
+        return [self._change(name) for name in names]
+
+    def _change(self, name: str) -> Change:
+        gone = self._replaced[name]
+        return dataset.change_rows(
+            self._tables,
+            name,
+            to_table(self._fresh[name], SCHEMAS[name]),
+            self._facts.run_id,
+            gone=dataset.rows_of(gone) if gone else None,
+            days=set(gone.values()),
+        )
 
     def _publish(self, article: Article, decision: Decision) -> _Outcome:
         if decision.id in self._published:
             return _Outcome(State.DUPLICATE_EXACT, decision.id, "the same page again")
         self._published.add(decision.id)
         article = self._dated(article, decision.id)
-        self._fresh["articles"].append(replace(article, cluster_id=decision.id).to_row())
+        row = replace(article, cluster_id=decision.id).to_row()
+        self._fresh["articles"].append(row)
+        self._fresh["fingerprints"].append(fingerprint_row(row))
         self._remember(article, decision, "article")
         return _Outcome(State.PUBLISHED, decision.id)
 
@@ -260,14 +201,14 @@ class _Writer:
         if (decision.id, article.source) not in self._new_copies:
             self._new_copies.add((decision.id, article.source))
             article = self._dated(article, decision.id)
-            self._fresh["copies"].append(
-                {
-                    **replace(article, cluster_id=decision.article_id).to_row(),
-                    "article_id": decision.article_id,
-                    "relation": decision.relation,
-                    "similarity": decision.similarity,
-                }
-            )
+            row = {
+                **replace(article, cluster_id=decision.article_id).to_row(),
+                "article_id": decision.article_id,
+                "relation": decision.relation,
+                "similarity": decision.similarity,
+            }
+            self._fresh["copies"].append(row)
+            self._fresh["fingerprints"].append(fingerprint_row(row))
             self._remember(article, decision, "copy")
         return _Outcome(State.DUPLICATE_EXACT, decision.article_id, detail)
 
@@ -309,8 +250,10 @@ class _Writer:
         kept = {name: standing[name] for name in fixed if name in standing}
         revision = standing["revision"] + 1 if keep_revision else standing["revision"]
         row = {**article.to_row(), **kept, "run_id": self._facts.run_id, "revision": revision}
-        self._replaced[table][decision.id, standing["source"]] = standing["date"]
+        for name in (table, "fingerprints"):
+            self._replaced[name][decision.id, standing["source"]] = standing["date"]
         self._fresh[table].append(row)
+        self._fresh["fingerprints"].append(fingerprint_row(row))
         if keep_revision and table == "articles":
             self._fresh["revisions"].append(
                 {
@@ -361,14 +304,22 @@ class _Writer:
             )
 
 
+def fingerprint_row(row: Mapping[str, Any]) -> Row:
+    """What ``fingerprints`` holds of a row of articles or copies."""
+    return {
+        **{name: row[name] for name in ("source", "id", "run_id", "date")},
+        "key": fingerprint(row["content_hash"]),
+        "article_id": row.get("article_id") or row["id"],
+        "relation": row.get("relation"),
+    }
+
+
 def _final_coverage(
-    store: Store, facts: RunFacts, staged: list[Row], outcomes: Mapping[tuple[str, str], _Outcome]
+    tables: Tables, facts: RunFacts, staged: list[Row], outcomes: Mapping[tuple[str, str], _Outcome]
 ) -> list[Row]:
     """The run's coverage rows; those of an earlier publish of the run stay unless decided anew."""
     day = run_day(facts.run_id)
-    before = dataset.read_rows(
-        store, "coverage", (ds.field("date") == day) & (ds.field("run_id") == facts.run_id)
-    )
+    before = tables.rows("coverage", ds.field("run_id") == facts.run_id, days=[day])
     rows = {(row["source"], row["url"]): row for row in before}
     for row in staged:
         key = row["source"], row["url"]
@@ -385,9 +336,15 @@ def _final_coverage(
     return list(rows.values())
 
 
-def _coverage_change(store: Store, facts: RunFacts, rows: list[Row]) -> Change:
-    table = to_table(rows, COVERAGE)
-    return dataset.replace_run(store, "coverage", run_day(facts.run_id), facts.run_id, table)
+def _coverage_change(tables: Tables, facts: RunFacts, rows: list[Row]) -> Change:
+    return dataset.change_rows(
+        tables,
+        "coverage",
+        to_table(rows, COVERAGE),
+        facts.run_id,
+        gone=ds.field("run_id") == facts.run_id,
+        days=[run_day(facts.run_id)],
+    )
 
 
 def _manifest(
@@ -420,21 +377,10 @@ def _manifest(
             for source, counts in sorted(states.items())
         },
         "failures": dict(sorted(facts.failures.items())),
-        "partitions": _partitions(changes, previous),
+        "partitions": partitions_of(changes, previous),
         "tables": {},
         "software": dict(facts.software),
     }
-
-
-def _partitions(changes: Iterable[Change], previous: dict[str, Any] | None) -> list[str]:
-    """The partitions of ``articles`` the run touched, as ``date|topic``."""
-    touched = {
-        f"{file.partition['date']}|{file.partition['topic']}"
-        for change in changes
-        if change.table == "articles"
-        for file in (*change.adds, *change.removes)
-    }
-    return sorted(touched | set((previous or {}).get("partitions", ())))
 
 
 # --- what the lake knows --------------------------------------------------------------------
@@ -449,13 +395,13 @@ class _Lake:
         self._rows = rows
 
     @classmethod
-    def lookup(cls, store: Store, articles: list[Article]) -> _Lake:
+    def lookup(cls, tables: Tables, articles: list[Article]) -> _Lake:
         """What is published under the articles' URL keys, and with their texts nearby in time."""
         if not articles:
             return cls(Index(), [], {})
-        wanted = sorted({key for article in articles for key in keys_of(article)})
-        keys = dataset.read_rows(store, "keys", ds.field("key").isin(pa.array(wanted)))
-        rows = {kind: _rows_by_id(store, kind, keys) for kind in ("article", "copy")}
+        wanted = {key for article in articles for key in keys_of(article)}
+        keys = tables.find("keys", "key", wanted)
+        rows = {kind: _rows_by_id(tables, kind, keys) for kind in ("article", "copy")}
         by_id = {
             (kind, row_id): found for kind, group in rows.items() for row_id, found in group.items()
         }
@@ -464,7 +410,7 @@ class _Lake:
             for row in by_id.get((key["kind"], key["id"]), ()):
                 if row["source"] == key["source"]:
                     by_url[key["key"]].append(_known(row))
-        return cls(Index(by_url, _known_texts(store, articles)), keys, by_id)
+        return cls(Index(by_url, _known_texts(tables, articles)), keys, by_id)
 
     def row_of(self, decision: Decision, article: Article) -> Row | None:
         """The standing row that ``decision`` says ``article`` is a new fetch of."""
@@ -498,33 +444,27 @@ def _known(row: Row) -> Known:
     )
 
 
-def _rows_by_id(store: Store, kind: str, keys: list[Row]) -> dict[str, list[Row]]:
+def _rows_by_id(tables: Tables, kind: str, keys: list[Row]) -> dict[str, list[Row]]:
     ours = [key for key in keys if key["kind"] == kind]
-    if not ours:
-        return {}
-    where = ds.field("date").isin(sorted({key["date"] for key in ours})) & ds.field("id").isin(
-        sorted({key["id"] for key in ours})
-    )
+    days = {key["date"] for key in ours}
     found: dict[str, list[Row]] = defaultdict(list)
-    for row in dataset.read_rows(store, "articles" if kind == "article" else "copies", where):
+    name = "articles" if kind == "article" else "copies"
+    for row in tables.find(name, "id", {key["id"] for key in ours}, days):
         found[row["id"]].append(row)
     return found
 
 
-def _known_texts(store: Store, articles: list[Article]) -> dict[str, list[Known]]:
+def _known_texts(tables: Tables, articles: list[Article]) -> dict[str, list[Known]]:
     """What has the articles' texts, dated within the window around them; articles first."""
-    days = [day_of(article) for article in articles]
-    margin = timedelta(days=EXACT_WINDOW_DAYS)
-    hashes = pa.array(sorted({article.content_hash for article in articles}))
-    where = (
-        (ds.field("date") >= min(days) - margin)
-        & (ds.field("date") <= max(days) + margin)
-        & ds.field("content_hash").isin(hashes)
-    )
-    columns = ["id", "source", "date", "content_hash"]
+    days = {
+        day_of(article) + timedelta(days=apart)
+        for article in articles
+        for apart in range(-EXACT_WINDOW_DAYS, EXACT_WINDOW_DAYS + 1)
+    }
+    wanted = {fingerprint(article.content_hash): article.content_hash for article in articles}
     found: dict[str, list[Known]] = defaultdict(list)
-    for table, extra in (("articles", []), ("copies", ["article_id", "relation"])):
-        rows = dataset.read_rows(store, table, where, [*columns, *extra])
-        for row in sorted(rows, key=lambda r: (r["date"], r["id"])):
-            found[row["content_hash"]].append(_known(row))
+    rows = tables.find("fingerprints", "key", wanted.keys(), days)
+    for row in sorted(rows, key=lambda r: (r["relation"] is not None, r["date"], r["id"])):
+        known = Known(row["id"], row["article_id"], row["source"], row["relation"], row["date"])
+        found[wanted[row["key"]]].append(known)
     return found

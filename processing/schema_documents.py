@@ -22,6 +22,7 @@ TABLES = {
     "revisions": "Articles as they were before a change: one row per replaced text.",
     "coverage": "One row per run, source and URL discovered: its one final state in that run.",
     "keys": "URL key to what was published under it; how newslake knows a page again.",
+    "fingerprints": "What a text is found again by: one row for each of articles and copies.",
 }
 
 
@@ -185,6 +186,15 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "date": Column("Its partition `date`."),
         "topic": Column("Its `topic`."),
         "run_id": Column("Run that first published it."),
+    },
+    "fingerprints": {
+        "key": Column("First 32 hex digits of the row's `content_hash`."),
+        "source": Column("The row's `source`."),
+        "id": Column("The row's `id`."),
+        "article_id": Column("The article it stands for: its own `id` in articles."),
+        "relation": Column("The copy's `relation`.", "it is an article"),
+        "run_id": Column("Run that last wrote it."),
+        "date": Column("The row's `date`."),
     },
 }
 """Table -> column -> meaning."""

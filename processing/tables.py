@@ -122,6 +122,23 @@ KEYS = pa.schema(
 ``kind`` is ``article`` or ``copy``: which table holds the row ``id``.
 """
 
+FINGERPRINTS = pa.schema(
+    [
+        _required("key", pa.string()),
+        _required("source", pa.string()),
+        _required("id", pa.string()),
+        _required("article_id", pa.string()),
+        _optional("relation", pa.string()),
+        _required("run_id", pa.string()),
+        _optional("date", pa.date32()),
+    ]
+)
+"""What a text is found again by: one row for each row of articles and copies; partitioned by
+``date``, that row's own.
+
+``key`` is the first 32 hex digits of ``content_hash``; ``relation`` is null for an article.
+"""
+
 EXTRACTED = "extracted"
 """Staged coverage state of a page that became an article: publishing decides its final one."""
 
@@ -142,6 +159,7 @@ PARTITIONS = {
     "revisions": ["date"],
     "coverage": ["date"],
     "keys": [],
+    "fingerprints": ["date"],
 }
 SCHEMAS = {
     "articles": ARTICLES,
@@ -149,6 +167,7 @@ SCHEMAS = {
     "revisions": REVISIONS,
     "coverage": COVERAGE,
     "keys": KEYS,
+    "fingerprints": FINGERPRINTS,
 }
 
 

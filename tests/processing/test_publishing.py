@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from processing import dataset, publishing
+from processing.commits import read_manifest
 from processing.exceptions import StoreError
 from processing.publishing import RunFacts, publish
 from processing.records import KNOWN, Article, State
@@ -337,7 +338,7 @@ def test_a_publish_cut_off_anywhere_is_completed_without_loss_or_double(
         staged[1].url: State.PUBLISHED,
         staged[2].url: State.DUPLICATE_EXACT,
     }
-    manifest = publishing.read_manifest(store, SECOND)
+    manifest = read_manifest(store, SECOND)
     assert manifest and manifest["counts"]["herald"] == {"published": 1, "updated": 1}
     for name, version in manifest["tables"].items():
         assert dataset.open_table(store, name, version) is not None
