@@ -107,6 +107,7 @@ def news_dag(dag_id: str, schedule: str | None) -> DAG:
                 os.environ,
                 dag_id=run.dag_id,
                 dag_run_id=run.run_id,
+                schedule=schedule,
             )
             partitions = manifest["partitions"]
             said = {name: manifest[name] for name in ("run_id", "partitions", "counts")}

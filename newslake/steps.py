@@ -166,11 +166,13 @@ def publish(
     *,
     dag_id: str | None = None,
     dag_run_id: str | None = None,
+    schedule: str | None = None,
     lease_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Commit what the run staged; its manifest.
 
-    ``lease_seconds`` without a sign of life make another publisher count as dead. Raises
+    ``schedule`` is the one that the run was due by, None for a run by hand. ``lease_seconds``
+    without a sign of life make another publisher count as dead. Raises
     ConfigurationError when nothing was planned: an empty run must not pass for a good one.
     """
     if not batches:
@@ -194,6 +196,7 @@ def publish(
         software=software(),
         dag_id=dag_id,
         dag_run_id=dag_run_id,
+        schedules=dict.fromkeys(sources, schedule),
     )
     manifest = publishing.publish(
         _store(environ), facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE

@@ -484,6 +484,7 @@ def commit(tables: Tables, change: Change, transaction: str, base: int, now: dat
             raise StoreError(
                 f"cannot commit to {where}: {error}; check the store with 'newslake doctor'"
             ) from error
+        tables.look(change.table)
         return base + 1
     raise StoreError(
         f"{where} refuses every commit; check that the store keeps conditional writes with"

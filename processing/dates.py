@@ -16,9 +16,8 @@ from htmldate import find_date
 from lxml.html import HtmlElement
 
 from processing.metadata import PageMetadata
-from processing.records import Hints
+from processing.records import EARLIEST, Hints
 
-EARLIEST = date(1995, 1, 1)  # there were no news sites before
 FIRST_SEEN = "first-seen"
 _LISTINGS = ("feed", "sitemap")
 _AHEAD = timedelta(days=1)  # clocks and time zones; what lies further ahead is no publication

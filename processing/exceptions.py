@@ -60,6 +60,13 @@ class LeaseLost(NewslakeError):
     """
 
 
+class GateError(NewslakeError):
+    """What a publish would commit is not what readers are promised.
+
+    Raised by ``processing.gate`` before anything is committed; names the row or file.
+    """
+
+
 class CrawlError(NewslakeError):
     """A crawl ended without doing its work, or a whole source of it failed.
 
@@ -76,3 +83,11 @@ class ServiceError(NewslakeError):
 
 class QueryError(NewslakeError):
     """A reader's SQL is wrong. Raised by ``newslake.reader``; carries the engine's own words."""
+
+
+class ArchiveError(NewslakeError):
+    """A WARC file to be imported cannot be read at all. Raised by ``processing.importing``."""
+
+
+class ExportError(NewslakeError):
+    """An export cannot be written where it was asked for. Raised by ``newslake.exporting``."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
-from processing import dataset
+from processing import completeness, dataset, gate
 from processing.commits import Clock, Plan, partitions_of, read_manifest, transact
 from processing.dataset import Change, Tables
 from processing.deduplication import (
@@ -30,14 +28,10 @@ from processing.deduplication import (
 )
 from processing.exceptions import ObjectNotFound
 from processing.lease import TIME_TO_LIVE
+from processing.manifests import list_manifests, read_manifests
 from processing.records import KNOWN, Article, State, run_day
 from processing.storage import Store
-from processing.tables import (
-    COVERAGE,
-    EXTRACTED,
-    SCHEMAS,
-    to_table,
-)
+from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE
 from processing.texts import overlap
 from processing.topics import classify
 
@@ -51,7 +45,8 @@ class RunFacts:
     """What a manifest says of a run beyond its counts.
 
     ``topic_maps`` are the sources' own ``topics:``; ``failures`` maps a source that failed as a
-    whole to the reason; ``software`` names versions.
+    whole to the reason; ``software`` names versions; ``schedules`` is the schedule by which a
+    source was run, None by hand.
     """
 
     run_id: str
@@ -62,6 +57,7 @@ class RunFacts:
     software: Mapping[str, str]
     dag_id: str | None = None
     dag_run_id: str | None = None
+    schedules: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def publish(
@@ -101,14 +97,29 @@ class _Outcome:
 
 def _plan(tables: Tables, facts: RunFacts, now: datetime) -> Plan:
     store, base = tables.store, tables.versions()
+    gate.check_tables(tables)
     coverage, staged, digest = _read_staged(store, facts)
     writer = _Writer(tables, facts, now)
     writer.decide(staged)
     rows = _final_coverage(tables, facts, coverage, writer.outcomes)
     changes = (*writer.changes(), _coverage_change(tables, facts, rows))
+    earlier = _earlier(store, facts.run_id)
     previous = read_manifest(store, facts.run_id)
     manifest = _manifest(facts, rows, coverage, changes, previous)
+    manifest["flags"] = gate.flags(manifest, earlier[: gate.HISTORY_RUNS])
+    manifest["completeness"] = completeness.of_run(manifest, earlier, now)
     return Plan(facts.run_id, digest, base, changes, manifest)
+
+
+def _earlier(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """Manifests of the runs that a run is held against, newest first.
+
+    Those of its day and the day before, and as many more as tell what is usual.
+    """
+    day = run_day(run_id)
+    listed = sorted(list_manifests(store, day - timedelta(days=7), day), reverse=True)
+    close = [known for known in listed if run_day(known) >= day - timedelta(days=1)]
+    return list(read_manifests(store, listed[: max(len(close), gate.HISTORY_RUNS)]))
 
 
 def _read_staged(store: Store, facts: RunFacts) -> tuple[list[Row], list[Row], str]:
@@ -116,13 +127,17 @@ def _read_staged(store: Store, facts: RunFacts) -> tuple[list[Row], list[Row], s
     staged: list[Row] = []
     digest = sha256()
     for source in facts.sources:
-        for name, rows in (("coverage", coverage), ("articles", staged)):
+        for name, rows, schema in (
+            ("coverage", coverage, STAGED_COVERAGE),
+            ("articles", staged, STAGED_ARTICLES),
+        ):
+            key = f"staged/run={facts.run_id}/source={source}/{name}.parquet"
             try:
-                blob = store.get(f"staged/run={facts.run_id}/source={source}/{name}.parquet")
+                blob = store.get(key)
             except ObjectNotFound:
                 continue  # the source failed before it staged anything: the manifest says so
             digest.update(blob.data)
-            rows.extend(pq.read_table(io.BytesIO(blob.data)).to_pylist())
+            rows.extend(gate.read_staged(key, blob.data, schema))
     return coverage, staged, digest.hexdigest()[:16]
 
 
@@ -171,7 +186,7 @@ class _Writer:
         return dataset.change_rows(
             self._tables,
             name,
-            to_table(self._fresh[name], SCHEMAS[name]),
+            gate.checked(name, self._fresh[name]),
             self._facts.run_id,
             gone=dataset.rows_of(gone) if gone else None,
             days=set(gone.values()),
@@ -340,7 +355,7 @@ def _coverage_change(tables: Tables, facts: RunFacts, rows: list[Row]) -> Change
     return dataset.change_rows(
         tables,
         "coverage",
-        to_table(rows, COVERAGE),
+        gate.checked("coverage", rows),
         facts.run_id,
         gone=ds.field("run_id") == facts.run_id,
         days=[run_day(facts.run_id)],
@@ -377,6 +392,9 @@ def _manifest(
             for source, counts in sorted(states.items())
         },
         "failures": dict(sorted(facts.failures.items())),
+        "schedules": {source: facts.schedules.get(source) for source in sorted(states)},
+        "flags": [],
+        "completeness": [],
         "partitions": partitions_of(changes, previous),
         "tables": {},
         "software": dict(facts.software),
@@ -456,11 +474,8 @@ def _rows_by_id(tables: Tables, kind: str, keys: list[Row]) -> dict[str, list[Ro
 
 def _known_texts(tables: Tables, articles: list[Article]) -> dict[str, list[Known]]:
     """What has the articles' texts, dated within the window around them; articles first."""
-    days = {
-        day_of(article) + timedelta(days=apart)
-        for article in articles
-        for apart in range(-EXACT_WINDOW_DAYS, EXACT_WINDOW_DAYS + 1)
-    }
+    window = [timedelta(days=n) for n in range(-EXACT_WINDOW_DAYS, EXACT_WINDOW_DAYS + 1)]
+    days = {day + apart for day in {day_of(article) for article in articles} for apart in window}
     wanted = {fingerprint(article.content_hash): article.content_hash for article in articles}
     found: dict[str, list[Known]] = defaultdict(list)
     rows = tables.find("fingerprints", "key", wanted.keys(), days)

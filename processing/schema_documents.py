@@ -237,6 +237,11 @@ MANIFEST = {
     "known": "source -> URLs discovered that were known from before and not asked again.",
     "discovered": "source -> all URLs discovered: coverage rows and known together.",
     "failures": "source that failed as a whole -> reason.",
+    "schedules": "source -> schedule it was run by, null by hand.",
+    "flags": "What is unusual, as `source`, `flag`, `detail`; `volume-collapse`: far fewer URLs"
+    " than the source showed before. Flagged runs are published all the same.",
+    "completeness": "Rows of `dataset coverage` for the run's sources: its own day as it stood with"
+    " this run, and the day before where this run closed it.",
     "partitions": "Partitions of articles it touched, as `date|topic`.",
     "tables": "table -> Delta version with this run in it.",
     "software": "package -> version that made it.",
