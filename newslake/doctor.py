@@ -14,44 +14,29 @@ import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from crawlers import catalogue
 from newslake import objectstore, stack
 from newslake.configuration import home, sources_directory
+from processing import probe
 from processing.dataset import FORMAT_VERSION
 from processing.exceptions import (
     ConfigurationError,
     NewslakeError,
     ObjectNotFound,
-    PreconditionFailed,
     StoreError,
 )
-from processing.storage import Store
+from processing.storage import CREDENTIALS, MENDS, Store
 
 _OLDEST_PYTHON, _FIRST_UNTRIED_PYTHON = (3, 11), (3, 14)
-_SKEW = timedelta(minutes=5)  # S3 refuses requests that are 15 minutes off
 _AIRFLOW_SECONDS = 120
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:==([^;,\s]+))?")
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception)\b")
-_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_ANSWERS = {
-    "NoSuchBucket": "let 'newslake run' create the bucket, or correct NEWSLAKE_LAKE",
-    "InvalidAccessKeyId": f"correct {_KEYS}",
-    "SignatureDoesNotMatch": f"correct {_KEYS}",
-    "ExpiredToken": "renew the session that AWS_SESSION_TOKEN belongs to",
-    "AccessDenied": "allow these credentials to list the bucket, and to get, put and delete in it",
-    "RequestTimeTooSkewed": "set this machine's clock, best by NTP",
-    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
-    "PermanentRedirect": "set AWS_REGION to the bucket's region",
-}
 _ASK_AIRFLOW = """
 import airflow
 print(airflow.__version__, flush=True)
@@ -173,64 +158,42 @@ def _store(
 def _ask(store: Store, clock: Callable[[], datetime]) -> Iterator[Check]:
     where = f"{store.url} at {store.client.meta.endpoint_url}"
     try:
-        answer: Any = store.client.list_objects_v2(
-            Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1
-        )
+        store.client.list_objects_v2(Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "no code")
-        mend = _ANSWERS.get(code, "look the answer up in the store's manual")
+        mend = MENDS.get(code, "look the answer up in the store's manual")
         yield Check("store", False, f"{where} answers {code}", mend)
         return
     except NoCredentialsError:
-        yield Check("store", False, f"there are no credentials for {where}", f"set {_KEYS}")
+        yield Check("store", False, f"there are no credentials for {where}", f"set {CREDENTIALS}")
         return
     except BotoCoreError as error:
         mend = "start the store, or correct AWS_ENDPOINT_URL_S3"
         yield Check("store", False, f"{where} does not answer: {error}", mend)
         return
     yield Check("store", True, where)
-    yield _clock(answer["ResponseMetadata"]["HTTPHeaders"].get("date"), clock())
+    yield _clock(store, clock())
     for name, look in (("conditional writes", _conditional_writes), ("lake", _lake)):
         try:
             yield look(store)
         except StoreError as error:
-            yield Check(name, False, str(error).partition(";")[0], _ANSWERS["AccessDenied"])
+            yield Check(name, False, str(error).partition(";")[0], MENDS["AccessDenied"])
 
 
-def _clock(said: str | None, now: datetime) -> Check:
-    if said is None:
+def _clock(store: Store, now: datetime) -> Check:
+    stated = store.stated_time()
+    if stated is None:
         return Check("clock", True, "the store states no time")
-    off = abs(now - parsedate_to_datetime(said))
-    if off > _SKEW:
-        seen = f"this machine and the store are {off.total_seconds() / 60:.0f} minutes apart"
-        return Check("clock", False, seen, "set this machine's clock, best by NTP")
-    return Check("clock", True, f"within {off.total_seconds():.0f} s of the store's")
+    fault = probe.clock_fault(stated, now)
+    if fault:
+        return Check("clock", False, fault, MENDS["RequestTimeTooSkewed"])
+    return Check("clock", True, f"within {abs(now - stated).total_seconds():.0f} s of the store's")
 
 
 def _conditional_writes(store: Store) -> Check:
-    """Whether the store refuses what it must: publishing rests on that (RFC 9110 §13.1)."""
-    key = f"doctor-{token_hex(8)}"
-    ignored = []
-    try:
-        etag = store.put(key, b"first", if_none_match=True)
-        for header, condition in (
-            ("If-None-Match", {"if_none_match": True}),
-            ("If-Match", {"if_match": '"00000000000000000000000000000000"'}),
-        ):
-            try:
-                etag = store.put(key, header.encode(), **condition)
-                ignored.append(header)
-            except PreconditionFailed:
-                continue
-        store.put(key, b"last", if_match=etag)
-    except PreconditionFailed:
-        ignored.append("an ETag of its own")
-    finally:
-        store.delete([key])
-    if ignored:
-        said = f"the store does not honour {' and '.join(ignored)}: writers would lose data"
-        mend = "use a store with conditional writes, such as AWS S3, MinIO, Ceph, R2 or SeaweedFS"
-        return Check("conditional writes", False, said, mend)
+    fault = probe.conditional_write_fault(store)
+    if fault:
+        return Check("conditional writes", False, fault, probe.CONDITIONAL_MEND)
     return Check("conditional writes", True, "honoured")
 
 

@@ -67,6 +67,10 @@ class GateError(NewslakeError):
     """
 
 
+class UnknownArticle(NewslakeError):
+    """An id that the lake has never published. Raised by ``processing.forgetting``."""
+
+
 class CrawlError(NewslakeError):
     """A crawl ended without doing its work, or a whole source of it failed.
 

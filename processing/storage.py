@@ -33,6 +33,26 @@ DEFAULT_LAKE = "s3://newslake"
 _LAKE_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*?))?/?")
 _DELETE_BATCH = 1000  # the most keys S3's DeleteObjects takes
 
+CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_THROTTLED = "run this again later, with less at once if it goes on"
+_FULL = "give the store more space (or raise its quota) and run this again: nothing is torn"
+MENDS = {
+    "NoSuchBucket": "let 'newslake run' create the bucket, or correct NEWSLAKE_LAKE",
+    "InvalidAccessKeyId": f"correct {CREDENTIALS}",
+    "SignatureDoesNotMatch": f"correct {CREDENTIALS}",
+    "ExpiredToken": "renew the session that AWS_SESSION_TOKEN belongs to",
+    "AccessDenied": "allow these credentials to list the bucket, and to get, put and delete in it",
+    "RequestTimeTooSkewed": "set this machine's clock, best by NTP",
+    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region",
+    "PermanentRedirect": "set AWS_REGION to the bucket's region",
+    "NotImplemented": "use a store that knows conditional writes, see 'newslake doctor'",
+    "SlowDown": _THROTTLED,
+    "InsufficientStorage": _FULL,
+    "QuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+}
+"""What to do about a store's answer, by its error code; 507 counts as InsufficientStorage."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -95,6 +115,7 @@ class Store:
         client = boto3.session.Session(region_name=region, **credentials).client(
             "s3", endpoint_url=endpoint or None, config=config
         )
+        client.meta.events.register_first("needs-retry.s3", _as_throttling)
         options = {"AWS_REGION": region, "conditional_put": "etag"}
         if endpoint:
             options["AWS_ENDPOINT_URL"] = endpoint
@@ -124,6 +145,17 @@ class Store:
                     self._refuse(refused, "create")
         except BotoCoreError as error:
             self._refuse(error, "reach")
+
+    def stated_time(self) -> datetime | None:
+        """The store's own clock, from its ``Date`` (RFC 9110 §6.6.1); None where it states none."""
+        try:
+            answer: Any = self.client.list_objects_v2(
+                Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1
+            )
+        except (ClientError, BotoCoreError) as error:
+            self._refuse(error, "list")
+        said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return parsedate_to_datetime(said) if said else None
 
     def get(self, key: str) -> Blob:
         """The whole object under ``key``."""
@@ -198,6 +230,13 @@ class Store:
         except (ClientError, BotoCoreError, boto3.exceptions.S3UploadFailedError) as error:
             self._refuse(error, "write", key)
 
+    def get_file(self, key: str, path: Path) -> None:
+        """Copy the object under ``key`` to a local file, in parts when it is large."""
+        try:
+            self.client.download_file(self.bucket, self.prefix + key, str(path))
+        except (ClientError, BotoCoreError, boto3.exceptions.RetriesExceededError) as error:
+            self._refuse(error, "read", key)
+
     def objects(self, prefix: str = "") -> Iterator[StoredObject]:
         """Every object whose key begins with ``prefix``, in key order."""
         pages = self.client.get_paginator("list_objects_v2")
@@ -210,19 +249,6 @@ class Store:
                         entry["ETag"],
                         entry["LastModified"],
                     )
-        except (ClientError, BotoCoreError) as error:
-            self._refuse(error, "list", prefix)
-
-    def folders(self, prefix: str) -> list[str]:
-        """The names directly under ``prefix`` (which ends in a slash) that hold objects."""
-        pages = self.client.get_paginator("list_objects_v2")
-        full = self.prefix + prefix
-        try:
-            return [
-                entry["Prefix"][len(full) :].rstrip("/")
-                for page in pages.paginate(Bucket=self.bucket, Prefix=full, Delimiter="/")
-                for entry in page.get("CommonPrefixes", ())
-            ]
         except (ClientError, BotoCoreError) as error:
             self._refuse(error, "list", prefix)
 
@@ -240,16 +266,81 @@ class Store:
         except (ClientError, BotoCoreError) as error:
             self._refuse(error, "delete")
 
+    def old_versions(self) -> list[tuple[str, str]]:
+        """Key and version id of all that the bucket keeps besides the newest objects.
+
+        Delete markers come last: one that went before what it hides would bring that back.
+        """
+        try:
+            if "Status" not in self.client.get_bucket_versioning(Bucket=self.bucket):
+                return []
+            pages = self.client.get_paginator("list_object_versions")
+            old: list[tuple[str, str]] = []
+            markers: list[tuple[str, str]] = []
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for each in page.get("Versions", ()):
+                    if not each["IsLatest"]:
+                        old.append((each["Key"][len(self.prefix) :], each["VersionId"]))
+                for marker in page.get("DeleteMarkers", ()):
+                    markers.append((marker["Key"][len(self.prefix) :], marker["VersionId"]))
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NotImplemented":
+                return []  # a store without versions
+            self._refuse(error, "list the versions of")
+        except BotoCoreError as error:
+            self._refuse(error, "list the versions of")
+        return old + markers
+
+    def delete_versions(self, versions: Iterable[tuple[str, str]]) -> None:
+        """Remove versions of objects for good, in the order given."""
+        try:
+            for key, version in versions:
+                self.client.delete_object(
+                    Bucket=self.bucket, Key=self.prefix + key, VersionId=version
+                )
+        except (ClientError, BotoCoreError) as error:
+            self._refuse(error, "delete versions of")
+
+    def abort_uploads(self, before: datetime) -> tuple[int, int]:
+        """Give up every upload in parts begun before a moment; how many, and their bytes.
+
+        Such parts are in no listing, but are stored and paid for until somebody gives them up.
+        """
+        count = size = 0
+        uploads = self.client.get_paginator("list_multipart_uploads")
+        parts = self.client.get_paginator("list_parts")
+        try:
+            for page in uploads.paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"] >= before:
+                        continue
+                    named: Any = {
+                        "Bucket": self.bucket,
+                        "Key": upload["Key"],
+                        "UploadId": upload["UploadId"],
+                    }
+                    for listed in parts.paginate(**named):
+                        size += sum(part["Size"] for part in listed.get("Parts", ()))
+                    self.client.abort_multipart_upload(**named)
+                    count += 1
+        except (ClientError, BotoCoreError) as error:
+            self._refuse(error, "clear uploads of")
+        return count, size
+
     def _refuse(self, error: Exception, doing: str, key: str = "") -> NoReturn:
         where = f"{self.url}/{key}".rstrip("/")
         if isinstance(error, ClientError):
             code = error.response.get("Error", {}).get("Code", "")
             if key and code in ("NoSuchKey", "404", "NotFound"):
                 raise ObjectNotFound(f"nothing lies under {where}") from error
+            if _status(error) == 507:
+                code = "InsufficientStorage"
+            mend = MENDS.get(
+                code, "check the credentials and what they may do with 'newslake doctor'"
+            )
             raise StoreError(
                 f"cannot {doing} {where}: the store answered {code or _status(error)}"
-                f" ({error.response.get('Error', {}).get('Message', 'no message')});"
-                " check the credentials and what they may do with 'newslake doctor'"
+                f" ({error.response.get('Error', {}).get('Message', 'no message')}); {mend}"
             ) from error
         raise StoreError(
             f"cannot {doing} {where}: {error}; check the endpoint with 'newslake doctor'"
@@ -264,6 +355,12 @@ def parse_lake_url(url: str) -> tuple[str, str]:
             f"NEWSLAKE_LAKE is {url!r}; write it as s3://bucket or s3://bucket/prefix"
         )
     return match["bucket"], match["prefix"] or ""
+
+
+def _as_throttling(response: tuple[Any, dict[str, Any]] | None, **_: Any) -> None:
+    """Have boto3 repeat on a bare 429 too: it knows throttling by S3's own codes alone."""
+    if response is not None and response[0].status_code == 429:
+        response[1].setdefault("Error", {})["Code"] = "SlowDown"
 
 
 def _status(error: ClientError) -> int:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from faultproxy import CONDITIONS, FaultProxy
 
 from newslake import doctor
 from newslake.doctor import Check
@@ -80,10 +78,10 @@ def test_a_wrong_address_is_told(lake_env, tmp_path):
     assert not check.ok and check.mend == "write it as s3://bucket or s3://bucket/prefix"
 
 
-@pytest.mark.parametrize(("minutes", "ok"), [(4, True), (-4, True), (6, False), (-6, False)])
-def test_a_clock_more_than_five_minutes_off_is_told(minutes, ok):
-    now = datetime(2026, 11, 10, 12, tzinfo=UTC)
-    check = doctor._clock("Tue, 10 Nov 2026 12:00:00 GMT", now + timedelta(minutes=minutes))
+@pytest.mark.parametrize(("minutes", "ok"), [(8, True), (-8, True), (12, False), (-12, False)])
+def test_a_clock_that_is_wrong_is_told(store, lake_env, tmp_path, minutes, ok):
+    now = store.stated_time() + timedelta(minutes=minutes)
+    check = store_checks(lake_env, tmp_path, now)["clock"]
     assert check.ok == ok and ("NTP" in check.mend) == (not ok)
 
 
@@ -93,45 +91,11 @@ def test_a_newer_lake_is_told(store, lake_env, tmp_path):
     assert not check.ok and "99" in check.said and check.mend == "upgrade newslake"
 
 
-class _Careless(BaseHTTPRequestHandler):
-    """A store that takes every write and knows no conditions."""
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(b"", {"ETag": '"any"'})
-
-    def do_GET(self) -> None:
-        self._answer(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", {})
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(b"<DeleteResult></DeleteResult>", {})
-
-    def _answer(self, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(200)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def careless() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Careless)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_store_that_ignores_conditions_is_found_out(lake_env, careless):
-    store = Store.from_environment({**lake_env, "AWS_ENDPOINT_URL_S3": careless})
-    check = doctor._conditional_writes(store)
-    assert not check.ok
-    assert "If-None-Match and If-Match" in check.said
+def test_a_store_that_ignores_conditions_is_found_out(store, lake_env, tmp_path):
+    with FaultProxy(lake_env["AWS_ENDPOINT_URL_S3"], strip=CONDITIONS, keys=lake_env) as careless:
+        check = store_checks({**lake_env, "AWS_ENDPOINT_URL_S3": careless.url}, tmp_path)
+    assert not check["conditional writes"].ok
+    assert "If-None-Match and If-Match" in check["conditional writes"].said
 
 
 def test_broken_sources_are_named_and_the_others_counted(tmp_path):
