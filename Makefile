@@ -10,7 +10,7 @@ up: environment  ## object store and Airflow on this machine, until Ctrl-C
 	@exec $(BIN)/newslake up
 
 test: environment  ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: environment  ## benchmarks, as ratios of two sides in one run
 	@$(BIN)/python tests/bench/bench.py
