@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from processing import dataset
+from processing import dataset, probe
 from processing.dataset import Change, Tables
 from processing.exceptions import ObjectNotFound, PreconditionFailed
 from processing.lease import TIME_TO_LIVE, Lease, lease
@@ -65,8 +65,10 @@ def transact(
     ``decide`` gets the moment and the tables as they stand, and puts the files its plan names;
     it is asked again when a table moved on meanwhile. Safe to repeat at any point: what is
     committed stays, what is missing is added. Raises LeaseLost or StoreError; then a repeat
-    completes the run.
+    completes the run. A store that cannot carry a lake is refused first.
     """
+    store.ensure_bucket()
+    probe.check_writes(store)
     dataset.initialise(store)
     with lease(store, run_id, time_to_live=lease_seconds, wait=wait) as held:
         tables = Tables(store)
@@ -87,15 +89,12 @@ def transact(
 def finish_dead_runs(tables: Tables, held: Lease, clock: Clock) -> None:
     """Carry out every commit plan that a dead run left behind; only under the lease."""
     store = tables.store
-    for folder in store.folders("staged/"):
-        try:
-            plan = json.loads(store.get(f"staged/{folder}/{_PLAN}").data)
-        except ObjectNotFound:
-            continue
+    for run_id in unfinished_runs(store):
+        plan = json.loads(store.get(_plan_key(run_id)).data)
         try:
             _carry_out(tables, held, plan, clock)
         except PreconditionFailed:
-            store.delete([_plan_key(plan["run_id"])])
+            store.delete([_plan_key(run_id)])
 
 
 def unfinished_runs(store: Store) -> list[str]:
@@ -138,12 +137,16 @@ def _carry_out(tables: Tables, held: Lease, plan: dict[str, Any], clock: Clock) 
     store = tables.store
     run_id: str = plan["run_id"]
     manifest: dict[str, Any] = plan["manifest"]
+    # All tables of this state, those too that the run leaves as they are.
+    manifest["tables"] = dict(plan["base"])
     for said in plan["changes"]:
         held.confirm()
         change = Change.from_json(said)
         base = plan["base"][change.table]
         version = dataset.commit(tables, change, plan["transaction"], base, clock())
         manifest["tables"][change.table] = version
+    # Who saw the run finish and reads what came since must miss nothing of its second end.
+    manifest["first_tables"] = manifest.get("first_tables") or dict(manifest["tables"])
     held.confirm()
     manifest["finished_at"] = clock().isoformat()
     store.put(f"runs/{run_id}.json", json.dumps(manifest, indent=1).encode())

@@ -21,6 +21,11 @@ Manifest = Mapping[str, Any]
 AROUND = timedelta(days=8)
 """How far before and after a day its runs are looked for: a week, and a day for a late one."""
 
+_CORRECTIONS = ("reprocess", "forget")
+"""What manifests name as their DAG when the run asked no site for anything."""
+_IMPORT = "import"
+"""The same of runs that brought pages, but asked no listing what else there is."""
+
 _DAY = timedelta(days=1)
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 _TIMES: Mapping[str, tuple[timedelta, timedelta]] = {
@@ -39,9 +44,10 @@ class Completeness:
 
     ``schedule`` is None for a source that only ran by hand. ``expected`` counts the runs its
     schedule had due (of a day under way: so far), ``done`` the finished runs in which it did not
-    fail, ``failed`` those in which it did, for ``reasons``; runs by hand count as done, never as
-    expected. ``closed``: the day is over, and a run of the source that was due after its end, by
-    at most ``AROUND``, finished well, so all that its listings showed that day was asked for.
+    fail, ``failed`` those in which it did, for ``reasons``; runs by hand and imports count as
+    done, never as expected. ``closed``: the day is over, and a crawl of the source that was due
+    after its end, by at most ``AROUND``, finished well, so all that its listings showed that day
+    was asked for.
     """
 
     date: date
@@ -61,6 +67,7 @@ class _Run:
     moment: datetime
     sources: Mapping[str, str | None]
     failures: Mapping[str, str]
+    crawled: bool
 
 
 def completeness(
@@ -72,7 +79,9 @@ def completeness(
     """
     history = _History(map(_run, manifests))
     # A day that has not begun has nothing to say.
-    days = [first + _DAY * n for n in range((min(last, now.date()) - first).days + 1)]
+    days = [
+        first + _DAY * n for n in range((min(last, now.astimezone(UTC).date()) - first).days + 1)
+    ]
     return [row for day in days for row in _of_day(history, day, now)]
 
 
@@ -119,10 +128,11 @@ def due(schedule: str, day: date) -> list[datetime]:
 
 
 def _run(manifest: Manifest) -> _Run:
-    by_hand = dict.fromkeys(manifest["counts"])
-    sources = manifest.get("schedules", by_hand)
     moment = datetime.strptime(manifest["run_id"][:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return _Run(moment, sources, manifest["failures"])
+    dag_id = manifest["dag_id"]
+    by_hand = dict.fromkeys(manifest["counts"])
+    sources = {} if dag_id in _CORRECTIONS else manifest.get("schedules", by_hand)
+    return _Run(moment, sources, manifest["failures"], crawled=dag_id != _IMPORT)
 
 
 class _History:
@@ -138,8 +148,9 @@ class _History:
 
     def _add(self, run: _Run) -> None:
         self._by_day[run.moment.date()].append(run)
-        for source in run.sources.keys() - run.failures.keys():
-            self._good[source].append(run.moment)
+        if run.crawled:
+            for source in run.sources.keys() - run.failures.keys():
+                self._good[source].append(run.moment)
         rosters: dict[str, set[str]] = defaultdict(set)
         for source, schedule in run.sources.items():
             if schedule:

@@ -9,13 +9,14 @@ https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from hashlib import sha256
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Self
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ from pyarrow.fs import PyFileSystem
 from processing import parquet
 from processing.exceptions import LakeFormatError, ObjectNotFound, PreconditionFailed, StoreError
 from processing.schema_documents import documents
-from processing.storage import Store
+from processing.storage import MENDS, Store
 from processing.tables import PARTITIONS, SCHEMAS
 
 FORMAT_VERSION = 2
@@ -175,7 +176,8 @@ def open_table(store: Store, name: str, version: int | None = None) -> DeltaTabl
         return None
     except (DeltaError, OSError) as error:
         raise StoreError(
-            f"cannot read {store.url}/{name}: {error}; check the store with 'newslake doctor'"
+            f"cannot read {store.url}/{name}: {_one_line(error)};"
+            " check the store with 'newslake doctor'"
         ) from error
 
 
@@ -431,17 +433,20 @@ def files_of(tables: Tables, name: str, paths: Collection[str]) -> tuple[DataFil
 
 
 def _by_partition(rows: pa.Table, columns: list[str]) -> Iterator[tuple[dict[str, str], pa.Table]]:
-    if not columns or not len(rows):
-        if len(rows):
-            yield {}, rows
+    if not len(rows):
         return
-    ordered = rows.sort_by([(column, "ascending") for column in columns])
-    counted = ordered.group_by(columns, use_threads=False).aggregate([([], "count_all")])
-    start = 0
-    for group in counted.to_pylist():
-        part = ordered.slice(start, group["count_all"])
-        start += group.pop("count_all")
-        yield {column: str(value) for column, value in group.items()}, part.drop_columns(columns)
+    # Compaction writes one partition at a time: spare it a copy of that.
+    if any(len(pc.unique(rows[column])) > 1 for column in columns):
+        rows = rows.sort_by([(column, "ascending") for column in columns])
+    borders = {0, len(rows)}
+    for column in columns:
+        values = rows[column].combine_chunks()
+        moved = pc.not_equal(values[1:], values[:-1])
+        borders |= {int(at) + 1 for at in pc.indices_nonzero(moved).to_numpy()}
+    for start, end in pairwise(sorted(borders)):
+        part = rows.slice(start, end - start)
+        partition = {column: str(part[column][0].as_py()) for column in columns}
+        yield partition, part.drop_columns(columns)
 
 
 def _write_file(
@@ -482,7 +487,7 @@ def commit(tables: Tables, change: Change, transaction: str, base: int, now: dat
             continue  # another's commit, or our own whose answer was lost: look which
         except (DeltaError, OSError) as error:
             raise StoreError(
-                f"cannot commit to {where}: {error}; check the store with 'newslake doctor'"
+                f"cannot commit to {where}: {_one_line(error)}; {_mend(error)}"
             ) from error
         tables.look(change.table)
         return base + 1
@@ -512,6 +517,20 @@ def _transact(table: DeltaTable, change: Change, transaction: str, now: datetime
             app_transactions=[Transaction(transaction, 1)],
         ),
     )
+
+
+_DRAWN = re.compile(r"\x1b\[[0-9;]*m|↳")
+
+
+def _one_line(error: Exception) -> str:
+    """The engine's own words, of which it makes a coloured tree."""
+    return " ".join(_DRAWN.sub("", str(error)).split())
+
+
+def _mend(error: Exception) -> str:
+    if "507" in str(error) or "InsufficientStorage" in str(error):
+        return MENDS["InsufficientStorage"]
+    return "check the store with 'newslake doctor'"
 
 
 def _uri(store: Store, name: str) -> str:

@@ -101,17 +101,18 @@ def flags(
     """What is unusual in a run, each as ``{source, flag, detail}``.
 
     ``volume-collapse``: a source showed less than a third of the URLs that it does in the median
-    of its runs among ``earlier`` (manifests); runs that showed none of it tell nothing.
+    of its crawls among ``earlier`` (manifests); crawls that showed none of it tell nothing.
     """
     usual: dict[str, list[int]] = defaultdict(list)
     for said in earlier:
-        for source, count in said["discovered"].items():
-            if count and source not in said["failures"] and said["run_id"] < manifest["run_id"]:
+        for source in said["schedules"].keys() - said["failures"].keys():
+            count = said["discovered"].get(source, 0)
+            if count and said["run_id"] < manifest["run_id"]:
                 usual[source].append(count)
     found = []
-    for source, count in sorted(manifest["discovered"].items()):
-        before = usual[source]
-        if len(before) < _LEAST_RUNS or source in manifest["failures"]:
+    for source in sorted(manifest["schedules"].keys() - manifest["failures"].keys()):
+        count, before = manifest["discovered"].get(source, 0), usual[source]
+        if len(before) < _LEAST_RUNS:
             continue
         middle = median(before)
         if middle >= _LEAST_URLS and count < _COLLAPSED * middle:

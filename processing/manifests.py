@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from os.path import commonprefix
 from typing import Any
 
 from processing.exceptions import ObjectNotFound
@@ -27,7 +26,8 @@ def list_manifests(
     answer.
     """
     days = [day.isoformat().replace("-", "") for day in (first, last)]
-    found = {_run_of(said.key): said for said in store.objects(f"runs/{commonprefix(days)}")}
+    common = next((n for n in range(8) if days[0][n] != days[1][n]), 8)
+    found = {_run_of(said.key): said for said in store.objects(f"runs/{days[0][:common]}")}
     return {run_id: said for run_id, said in found.items() if days[0] <= run_id[:8] <= days[1]}
 
 

@@ -7,6 +7,7 @@ parameters, AMP and mobile forms, index pages) and part what is not (``?id=``, p
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -26,6 +27,7 @@ _CACHE = re.compile(
 )
 _MOBILE_HOST = re.compile(r"^(?:www\d?|m|mobile|amp|wap)\.(?=[^.]+\.[^.])")
 _INDEX_PAGE = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?|jsp|shtml)$", re.I)
+_MASK = "forgotten:"
 _AMP_PATH = re.compile(
     r"(?:^/amp(?=/)|/amp(?:\.html)?$|\.amp(?=\.html$)|\.amp$|(?<=/)amp/(?=.*\d))"
 )
@@ -61,3 +63,37 @@ def url_key(url: str) -> str:
 def url_id(key: str) -> str:
     """The id that belongs to a URL key: the first 32 hex digits of its SHA-256."""
     return sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+# --- what is forgotten ----------------------------------------------------------------------
+
+TOMBSTONES = "forgotten/"
+"""Where the lake keeps a tombstone for each URL key whose pages it shall never hold again."""
+
+
+def tombstone(id_: str) -> str:
+    """The object key of the tombstone of a URL key, by that key's id."""
+    return f"{TOMBSTONES}{id_}.json"
+
+
+def forgotten_ids(tombstones: Iterable[str]) -> frozenset[str]:
+    """The ids of the URL keys that these tombstones stand for."""
+    return frozenset(key.removeprefix(TOMBSTONES).removesuffix(".json") for key in tombstones)
+
+
+def mask(url: str) -> str:
+    """What ledgers and coverage say in place of a forgotten address: ``forgotten:<id>``."""
+    return f"{_MASK}{address_id(url)}"
+
+
+def address_id(url: str) -> str:
+    """The id of an address's URL key; of a masked address the one it had before.
+
+    What has no URL key, since it is no absolute http(s) URL, is its own.
+    """
+    if url.startswith(_MASK):
+        return url.removeprefix(_MASK)
+    try:
+        return url_id(url_key(url))
+    except ValueError:
+        return url_id(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -82,7 +83,8 @@ def test_a_table_with_a_column_too_many_is_refused(store):
 
 
 def manifest(run_id: str, **discovered: int) -> dict:
-    return {"run_id": run_id, "discovered": discovered, "failures": {}}
+    schedules = dict.fromkeys(discovered, "hourly")
+    return {"run_id": run_id, "discovered": discovered, "failures": {}, "schedules": schedules}
 
 
 def history(*counts: int) -> list[dict]:
@@ -112,12 +114,18 @@ def test_a_source_that_failed_is_not_flagged_besides():
 
 
 def test_a_collapse_is_published_and_flagged_in_the_manifest(store):
+    hourly = {"herald": "hourly"}
     for number in range(3):
         run_id = f"20261110T0{number}0000Z-abcdef"
         gone = [(f"https://herald.example/{n}", "failed-http") for n in range(12)]
         stage(store, run_id, others=gone)
-        assert publish(store, facts(run_id))["flags"] == []
+        assert publish(store, replace(facts(run_id), schedules=hourly))["flags"] == []
     stage(store, SECOND, article("https://herald.example/a"))
-    said = publish(store, facts(SECOND))
+    said = publish(store, replace(facts(SECOND), schedules=hourly))
     assert [f["source"] for f in said["flags"]] == ["herald"]
     assert len(rows(store, "articles")) == 1
+
+
+def test_an_import_says_nothing_of_what_a_source_usually_shows():
+    brought_in = [said | {"schedules": {}} for said in history(1000, 1000, 1000)]
+    assert gate.flags(manifest("20261120T000000Z-abcdef", herald=20), brought_in) == []
