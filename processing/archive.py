@@ -12,10 +12,12 @@ import io
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
+from backports import zstd
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from processing.exceptions import ObjectNotFound
@@ -24,12 +26,16 @@ from processing.records import Hints, Page, WarcPointer
 if TYPE_CHECKING:
     from mmap import mmap
 
+    from _typeshed import WriteableBuffer
+
     from processing.storage import Store
 
 _GZIP = b"\x1f\x8b\x08"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _WARC = b"WARC/1"
 _CHUNK = 1 << 16
-_MAX_MEMBER = 256 << 20  # bytes of one member unpacked; beyond it is no page but a bomb
+_STATEMENT_BYTES = 16_384  # a metadata record is some hundred bytes; hundreds of tags fit in
+_MAX_RECORD = 256 << 20  # bytes of one record unpacked; beyond it is no page but a bomb
 _KINDS = WarcRecordType.response | WarcRecordType.metadata
 _DECODINGS: tuple[Literal["all", "transfer", "content", "none"], ...] = (
     "all",
@@ -45,12 +51,14 @@ class StoredPage:
 
     ``pointer`` is None where the file's packing allows no reading of one record alone;
     ``discovered_url`` and ``discovered_via`` are the page's own URL and None in foreign files.
+    ``truncated`` is why only the page's beginning was kept (ISO 28500, ``WARC-Truncated``).
     """
 
     page: Page
     pointer: WarcPointer | None
     discovered_url: str
     discovered_via: str | None
+    truncated: str | None = None
 
 
 @dataclass(slots=True)
@@ -83,7 +91,11 @@ def read_pages(
         if page:
             via = said.get("discovered_via")
             yield StoredPage(
-                page, pointer, str(said.get("url") or page.url), str(via) if via else None
+                page,
+                pointer,
+                discovered_url=str(said.get("url") or page.url),
+                discovered_via=str(via) if via else None,
+                truncated=record.headers.get("WARC-Truncated"),
             )
         said = {}
 
@@ -102,6 +114,22 @@ def read_page(
     return read_member(data, hints=hints, source=source)
 
 
+def read_listed_page(store: Store, pointer: WarcPointer, *, source: str) -> StoredPage | None:
+    """The page that a pointer into our own raw zone names, with what its listing said.
+
+    That lies in the member right before the page's. None when the page is gone or damaged;
+    raises StoreError when the store does not answer.
+    """
+    start = max(0, pointer.offset - _STATEMENT_BYTES)
+    before = pointer.offset - start
+    try:
+        data = store.get_range(pointer.key, start, before + pointer.length)
+    except ObjectNotFound:
+        return None
+    stored = list(read_pages(data[_member_before(data, before) :], pointer.key, source=source))
+    return replace(stored[0], pointer=pointer) if len(stored) == 1 else None
+
+
 def read_member(
     data: bytes, *, hints: Hints | None = None, source: str | None = None
 ) -> Page | None:
@@ -115,6 +143,22 @@ def read_member(
     return None
 
 
+def _member_before(data: bytes, end: int) -> int:
+    """Where the gzip member that ends at ``end`` begins; ``end`` itself when none does."""
+    begin = data.rfind(_GZIP, 0, end)
+    while begin >= 0:
+        unpacker = zlib.decompressobj(31)
+        try:
+            unpacker.decompress(data[begin:end])
+        except zlib.error:
+            pass
+        else:
+            if unpacker.eof and not unpacker.unused_data:
+                return begin
+        begin = data.rfind(_GZIP, 0, begin)
+    return end
+
+
 def _records(
     data: bytes | mmap, key: str, damage: Damage
 ) -> Iterator[tuple[WarcRecord, WarcPointer | None]]:
@@ -122,9 +166,10 @@ def _records(
         yield from _gzip_records(data, key, damage)
     elif data[:6] == _WARC:
         yield from _plain_records(data, key, damage)
-    else:  # zstd, lz4: no pointers, since their frames need not be records
-        for record in _parsed(data[:], damage):
-            yield record, None
+    elif data[:4] == _ZSTD:
+        yield from _zstd_records(data, key, damage)
+    else:  # lz4, and what fastwarc may know besides
+        yield from _streamed(data, 0, len(data), damage)
 
 
 def _gzip_records(
@@ -132,18 +177,26 @@ def _gzip_records(
 ) -> Iterator[tuple[WarcRecord, WarcPointer | None]]:
     offset, size = 0, len(data)
     while 0 <= offset < size:
-        content, length = _member(data, offset)
+        try:
+            content, length = _member(data, offset)
+        except _TooLarge:  # a file packed as one: never hold it unpacked
+            yield from _streamed(data, offset, size, damage)
+            return
         if content is None:
             damage.records += 1
             offset = data.find(_GZIP, offset + 1)
             continue
         single = content.count(b"\r\nWARC-Record-ID:") < 2
         pointer = WarcPointer(key, offset, length) if single else None
-        for record in _parsed(content, damage):
+        for record in _parsed(io.BytesIO(content), damage):
             yield record, pointer
         offset += length
         if data[offset : offset + 3] != _GZIP:
             offset = data.find(_GZIP, offset)
+
+
+class _TooLarge(Exception):
+    """A gzip member unpacks to more than one record may hold."""
 
 
 def _member(data: bytes | mmap, offset: int) -> tuple[bytes | None, int]:
@@ -157,13 +210,75 @@ def _member(data: bytes | mmap, offset: int) -> tuple[bytes | None, int]:
             if not piece:
                 return None, 0
             at += len(piece)
-            parts.append(unpacker.decompress(piece, _MAX_MEMBER - unpacked))
+            parts.append(unpacker.decompress(piece, _MAX_RECORD - unpacked))
             unpacked += len(parts[-1])
             if unpacker.unconsumed_tail:
-                return None, 0
+                raise _TooLarge
     except zlib.error:
         return None, 0
     return b"".join(parts), at - len(unpacker.unused_data) - offset
+
+
+def _zstd_records(
+    data: bytes | mmap, key: str, damage: Damage
+) -> Iterator[tuple[WarcRecord, WarcPointer | None]]:
+    """Records of zstd frames (RFC 8878); a frame with one of them can be read alone."""
+    offset = 0
+    while offset >= 0:
+        length = _frame_length(data, offset)
+        follows = data.find(_ZSTD, offset + (length or 1))
+        end = offset + length if length else (follows if follows >= 0 else len(data))
+        records = _parsed(_Window(data, offset, end), damage)
+        first, second = next(records, None), next(records, None)
+        if first and second is None:
+            yield first, WarcPointer(key, offset, end - offset)
+        elif first and second:
+            yield from ((record, None) for record in chain((first, second), records))
+        offset = follows
+
+
+def _frame_length(data: bytes | mmap, offset: int) -> int | None:
+    """The length of the zstd frame that begins there; None when it is cut or damaged."""
+    with memoryview(data) as view, view[offset:] as rest:
+        try:
+            return zstd.get_frame_size(rest)
+        except zstd.ZstdError:
+            return None
+
+
+def _streamed(
+    data: bytes | mmap, begin: int, end: int, damage: Damage
+) -> Iterator[tuple[WarcRecord, None]]:
+    for record in _parsed(_Window(data, begin, end), damage):
+        yield record, None
+
+
+class _Window(io.RawIOBase):
+    """A part of a file as a file of its own; copies only what is read."""
+
+    def __init__(self, data: bytes | mmap, begin: int, end: int):
+        self._data = data
+        self._begin = begin
+        self._end = end
+        self._at = begin
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        bases = {io.SEEK_SET: self._begin, io.SEEK_CUR: self._at, io.SEEK_END: self._end}
+        self._at = max(self._begin, bases[whence] + offset)
+        return self._at - self._begin
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as room:
+            piece = self._data[self._at : max(self._at, min(self._at + len(room), self._end))]
+            room[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
 
 
 def _plain_records(
@@ -178,7 +293,8 @@ def _plain_records(
             offset = data.find(_WARC, offset + 1)
             continue
         whole = len(head) + 4 + length
-        for record in _parsed(data[offset : offset + whole] + b"\r\n\r\n", damage):
+        content = data[offset : offset + whole] + b"\r\n\r\n"
+        for record in _parsed(io.BytesIO(content), damage):
             yield record, WarcPointer(key, offset, whole)
         offset = data.find(_WARC, offset + whole)
 
@@ -191,13 +307,18 @@ def _content_length(head: bytes) -> int | None:
     return None
 
 
-def _parsed(content: bytes, damage: Damage) -> Iterator[WarcRecord]:
+def _parsed(content: io.RawIOBase | io.BytesIO, damage: Damage) -> Iterator[WarcRecord]:
     try:
         for record in ArchiveIterator(
-            io.BytesIO(content), record_types=_KINDS, parse_http=False, fsspec_args=False
+            cast("BinaryIO", content), record_types=_KINDS, parse_http=False, fsspec_args=False
         ):
-            record.freeze()
-            yield record
+            stated = record.content_length
+            if stated <= _MAX_RECORD:
+                record.freeze()
+            if record.is_frozen and record.content_length == stated:
+                yield record
+            else:  # a bomb, or cut off by the end of the file
+                damage.records += 1
     except (OSError, ValueError):
         damage.records += 1
 
@@ -226,7 +347,8 @@ def _page(record: WarcRecord, said: dict[str, object], source: str | None) -> Pa
 
 
 def _moment(record: WarcRecord) -> datetime:
-    return datetime.fromisoformat(record.headers["WARC-Date"])
+    moment = datetime.fromisoformat(record.headers["WARC-Date"])
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # ISO 28500: always in UTC
 
 
 def _http(content: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -258,6 +380,6 @@ def _http(content: bytes) -> tuple[int, dict[str, str], bytes]:
 def _raw_deflate(body: bytes) -> bytes:
     """Some servers send deflate without its zlib wrapping (RFC 9110, 8.4.1.2, note)."""
     try:
-        return zlib.decompressobj(-15).decompress(body, _MAX_MEMBER)
+        return zlib.decompressobj(-15).decompress(body, _MAX_RECORD)
     except zlib.error:
         return body

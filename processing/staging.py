@@ -8,6 +8,7 @@ that hangs or crashes one costs itself alone.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processing import tables
@@ -34,18 +36,16 @@ from processing.records import (
 from processing.storage import Store
 from processing.urls import url_key
 
-_ROWS = 256  # articles written at a time
+_LOOSE_ROWS = 256
 _ATTEMPT = re.compile(r"crawl-(\d+)\.jsonl\.gz$")
 _RAW = re.compile(r"-(\d+)-(\d+)\.warc\.gz$")
 
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What staging made of a source: URLs per state, the keys written, records unreadable."""
+    """What staging made of a source: URLs per state, records unreadable."""
 
     counts: Mapping[str, int]
-    articles_key: str
-    coverage_key: str
     damaged_records: int = 0
 
 
@@ -63,55 +63,41 @@ def stage(store: Store, run_id: str, source: str, pool: ExtractionPool) -> Stage
 
     Raises StoreError when the store does not answer.
     """
-    folder = f"staged/run={run_id}/source={source}"
+    staged = StagedSource(run_id, source)
     with TemporaryDirectory(prefix="newslake-stage-") as directory:
-        local = Path(directory)
-        raw = _download(store, run_id, source, local)
-        visits = _merge(_ledgers(store, folder), raw.visits)
-        written = local / "articles.parquet"
-        rows = _Coverage(run_id, source)
-        with pq.ParquetWriter(written, tables.STAGED_ARTICLES, compression="zstd") as articles:
-            batch: list[dict[str, Any]] = []
-            for visit, outcome in _outcomes(store, raw, source, visits, pool):
-                rows.add(visit, outcome)
-                if isinstance(outcome, Article):
-                    batch.append(_row(outcome, visit, run_id, source))
-                if len(batch) >= _ROWS:
-                    articles.write_table(tables.to_table(batch, tables.STAGED_ARTICLES))
-                    batch.clear()
-            articles.write_table(tables.to_table(batch, tables.STAGED_ARTICLES))
-        coverage = local / "coverage.parquet"
-        pq.write_table(
-            tables.to_table(rows.rows, tables.STAGED_COVERAGE), coverage, compression="zstd"
-        )
-        store.put_file(f"{folder}/articles.parquet", written)
-        # Coverage last: where it lies, the source's staging is complete.
-        store.put_file(f"{folder}/coverage.parquet", coverage)
-    return StageResult(
-        dict(sorted(rows.counts.items())),
-        f"{folder}/articles.parquet",
-        f"{folder}/coverage.parquet",
-        raw.damage.records,
-    )
+        raw = _download(store, run_id, source, Path(directory))
+        visits = _merge(_ledgers(store, staged.folder), raw.visits)
+        for visit, outcome in _outcomes(store, raw, source, visits, pool):
+            staged.add(visit, outcome)
+    staged.put(store)
+    return StageResult(dict(sorted(staged.counts.items())), raw.damage.records)
 
 
-@dataclass(slots=True)
-class _Coverage:
-    """The coverage rows of a source as they come, and the count of each state."""
+class StagedSource:
+    """What one source of a run hands to publishing: its articles and its coverage.
 
-    run_id: str
-    source: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    ``counts`` are the URLs added so far by their staged state; ``folder`` is where ``put``
+    writes.
+    """
+
+    def __init__(self, run_id: str, source: str):
+        self.run_id = run_id
+        self.source = source
+        self.folder = f"staged/run={run_id}/source={source}"
+        self.counts: Counter[str] = Counter()
+        self._coverage = _Rows(tables.STAGED_COVERAGE)
+        self._articles = _Rows(tables.STAGED_ARTICLES)
 
     def add(self, visit: Visit, outcome: Outcome | None) -> None:
+        """Take a visit and what its page became; None where no page was fetched."""
         state, detail, article_id = visit.outcome, visit.detail, None
         if isinstance(outcome, Article):
             state, article_id = tables.EXTRACTED, outcome.id
+            self._articles.add(_row(outcome, visit, self.run_id, self.source))
         elif outcome:
             state, detail = outcome.state, outcome.detail
         self.counts[str(state)] += 1
-        self.rows.append(
+        self._coverage.add(
             {
                 "run_id": self.run_id,
                 "source": self.source,
@@ -126,17 +112,46 @@ class _Coverage:
             }
         )
 
+    def put(self, store: Store) -> None:
+        """Write both files. Raises StoreError when the store does not answer."""
+        store.put(f"{self.folder}/articles.parquet", self._articles.parquet())
+        # Coverage last: where it lies, the source's staging is complete.
+        store.put(f"{self.folder}/coverage.parquet", self._coverage.parquet())
+
+
+class _Rows:
+    """Rows as they come, held as Arrow: as dicts they would take several times the room."""
+
+    def __init__(self, schema: pa.Schema):
+        self._schema = schema
+        self._loose: list[dict[str, Any]] = []
+        self._packed: list[pa.Table] = [schema.empty_table()]
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._loose.append(row)
+        if len(self._loose) == _LOOSE_ROWS:
+            self._pack()
+
+    def parquet(self) -> bytes:
+        self._pack()
+        sink = io.BytesIO()
+        pq.write_table(pa.concat_tables(self._packed), sink, compression="zstd")
+        return sink.getvalue()
+
+    def _pack(self) -> None:
+        self._packed.append(tables.to_table(self._loose, self._schema))
+        self._loose.clear()
+
 
 def _row(article: Article, visit: Visit, run_id: str, source: str) -> dict[str, Any]:
-    pointer = visit.warc
-    stored = replace(
-        article,
-        source=source,
-        run_id=run_id,
-        warc_key=pointer.key if pointer else None,
-        warc_offset=pointer.offset if pointer else None,
-        warc_length=pointer.length if pointer else None,
-    )
+    stored = replace(article, source=source, run_id=run_id)
+    if visit.warc:
+        stored = replace(
+            stored,
+            warc_key=visit.warc.key,
+            warc_offset=visit.warc.offset,
+            warc_length=visit.warc.length,
+        )
     return {**stored.to_row(), "listed_url": visit.url}
 
 

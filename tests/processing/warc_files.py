@@ -16,8 +16,10 @@ def record(kind: str, body: bytes, url: str, at: datetime, content_type: str) ->
     return head.encode() + body + b"\r\n\r\n"
 
 
-def response(url: str, body: bytes, at: datetime, headers: str = "") -> bytes:
-    block = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{headers}\r\n".encode() + body
+def response(
+    url: str, body: bytes, at: datetime, headers: str = "", status: str = "200 OK"
+) -> bytes:
+    block = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\n{headers}\r\n".encode() + body
     return record("response", block, url, at, "application/http; msgtype=response")
 
 
