@@ -30,6 +30,7 @@ from crawlers.source_crawl import Clock, SourceCrawl, SourceResult
 from crawlers.spider import NewsSpider
 from processing.exceptions import ConfigurationError, CrawlError, NewslakeError
 from processing.storage import Store
+from processing.urls import TOMBSTONES, forgotten_ids
 
 log = logging.getLogger("newslake.crawl")
 
@@ -50,9 +51,10 @@ def crawl(
     when the store does not answer at the start, CrawlError when Scrapy does not start; what
     befalls a single source is in its result.
     """
+    forgotten: frozenset[str] = frozenset()
     if store is not None:
         # Asked once before any page is: else each source would wait for the store by itself.
-        store.exists("lake.json")
+        forgotten = forgotten_ids(found.key for found in store.objects(TOMBSTONES))
     crawls = [
         SourceCrawl(
             source,
@@ -61,6 +63,7 @@ def crawl(
             directory=workdir / source.id,
             store=store,
             clock=clock,
+            forgotten=forgotten,
         )
         for source in sources
     ]

@@ -1,6 +1,7 @@
-"""No request to loopback, private or link-local addresses unless the source allows it.
+"""No request to where none may go: addresses that are not public, and what is forgotten.
 
-An URL in a stranger's feed must not make the crawl read what only its own network can reach.
+An URL in a stranger's feed must not make the crawl read what only its own network can reach, nor
+a redirect what the lake shall never hold again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from crawlers.refusals import Refusal, Refused
 from processing.records import State
+from processing.urls import address_id
 
 
 class AddressGuard:
@@ -50,6 +52,16 @@ class AddressGuard:
         if address is not None:
             detail = f"{address} is no public address; allow_private lets a source reach it"
             raise Refused(Refusal(State.SKIPPED_UNSAFE, detail, final=True))
+
+
+class ForgottenGuard:
+    """Downloader middleware that refuses article addresses that are forgotten; sees redirects."""
+
+    def process_request(self, request: Request) -> None:
+        """Raises Refused with ``forgotten``."""
+        forgotten = request.meta["forgotten"] if request.meta["kind"] == "article" else ()
+        if forgotten and address_id(request.url) in forgotten:
+            raise Refused(Refusal(State.FORGOTTEN, "forgotten", final=True))
 
 
 def private_address(host: str) -> str | None:

@@ -54,6 +54,7 @@ DOWNLOAD_DELAY_JITTER = 0.0  # 0.5, which halves a Crawl-delay at times
 CONCURRENT_REQUESTS_PER_DOMAIN = 1  # 8; each source's own concurrency takes its place
 
 DOWNLOADER_MIDDLEWARES = {
+    "crawlers.guards.ForgottenGuard": 30,
     "crawlers.guards.AddressGuard": 40,
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,  # listings may name any host
     "crawlers.politeness.Politeness": 100,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
@@ -34,7 +34,7 @@ from crawlers.warc import WarcFiles, WireResponse
 from processing.exceptions import StoreError
 from processing.records import FETCHED, KNOWN, Hints, State, Visit, run_day
 from processing.storage import Store
-from processing.urls import url_key
+from processing.urls import mask, url_id, url_key
 
 MAX_CHILDREN = 50
 """The most sitemaps of one index that are read in a run, the latest first."""
@@ -47,9 +47,10 @@ class SourceResult:
     """What became of one source in a run; ``reason`` is a sentence when it is not ``ok``.
 
     discovered = fetched + known + unchanged + skipped + failed. ``recovered`` of the fetched
-    were taken over from a run that did not publish; ``failed`` includes what was rejected
-    unread. ``bytes`` are those of all bodies, unpacked; ``problems`` names each listing that
-    failed and why. ``store_failed`` tells a store that did not answer from a site that did not.
+    were taken over from a run that did not publish; ``skipped`` includes what is forgotten,
+    ``failed`` what was rejected unread. ``bytes`` are those of all bodies, unpacked;
+    ``problems`` names each listing that failed and why. ``store_failed`` tells a store that did
+    not answer from a site that did not.
     """
 
     source: str
@@ -130,7 +131,7 @@ class SourceCrawl:
     """Gathers one source's run and writes it to the lake.
 
     Without a store nothing is known from before and nothing is uploaded; WARC files and ledger
-    lie under ``directory``.
+    lie under ``directory``. ``forgotten`` are the ids of URL keys that are never fetched again.
     """
 
     def __init__(
@@ -142,11 +143,13 @@ class SourceCrawl:
         directory: Path,
         store: Store | None,
         clock: Clock,
+        forgotten: Collection[str] = frozenset(),
     ):
         self.source = source
         self.run_id = run_id
         self.attempt = attempt
         self.clock = clock
+        self.forgotten = forgotten
         self.state = SourceState()
         self.visits: dict[str, Visit] = {}
         self.error: Exception | None = None
@@ -181,7 +184,7 @@ class SourceCrawl:
             if self._finished:
                 return
             if self._store is not None:
-                self.state = SourceState.load(self._store, self.source.id)
+                self.state = SourceState.load(self._store, self.source.id, self.forgotten)
             for row in self.state.pending():
                 self.visits[row.key] = row.visit()
                 self._recovered += 1
@@ -264,7 +267,9 @@ class SourceCrawl:
         wanted = []
         for candidate in self._candidates.values():
             known, refused = candidate.known, self._ruled_out(candidate)
-            if known is not None and (refused or not candidate.changed):
+            if url_id(candidate.key) in self.forgotten:
+                self._end(candidate, State.FORGOTTEN)
+            elif known is not None and (refused or not candidate.changed):
                 fuller = known.with_titles(candidate.titles)
                 if fuller != known:
                     self.state.put(fuller)
@@ -342,6 +347,9 @@ class SourceCrawl:
 
     def refused(self, candidate: Candidate, refusal: Refusal) -> None:
         """An article did not come; unless that is final, the next run asks again."""
+        if refusal.state is State.FORGOTTEN:
+            self._end(candidate, State.FORGOTTEN)
+            return
         at = self.clock()
         if not refusal.final:
             self._unsettled.add(candidate.key)
@@ -420,7 +428,7 @@ class SourceCrawl:
         reason = self._reason(finish_reason)
         fetched, known = outcomes.count(FETCHED), outcomes.count(KNOWN)
         unchanged = outcomes.count(State.UNCHANGED)
-        skipped = sum(outcome.startswith("skipped") for outcome in outcomes)
+        skipped = sum(outcome.startswith(("skipped", "forgotten")) for outcome in outcomes)
         return SourceResult(
             source=self.source.id,
             ok=reason is None,
@@ -480,6 +488,8 @@ class SourceCrawl:
         self, key: str, url: str, listing: str, hints: Hints, outcome: str, **said: Any
     ) -> None:
         at = said.pop("at", None) or self.clock()
+        if outcome == State.FORGOTTEN:  # neither its address nor what listings say of it
+            url, hints = mask(url), Hints()
         visit = Visit(url=url, outcome=outcome, discovered_via=listing, at=at, hints=hints, **said)
         self.visits.setdefault(key, visit)
 

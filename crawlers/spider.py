@@ -161,9 +161,8 @@ class NewsSpider(scrapy.Spider):
         if known is not None and known.last_modified:
             headers["If-Modified-Since"] = known.last_modified
         try:
-            request = Request(
-                url, headers=headers, meta={"source": crawl.source, "kind": kind, **meta}
-            )
+            about = {"source": crawl.source, "kind": kind, "forgotten": crawl.forgotten}
+            request = Request(url, headers=headers, meta={**about, **meta})
             answer = await self.crawler.engine.download_async(request)
         except Exception as error:  # every failure of a download is a state, none ends the crawl
             return refusal_of(error)
@@ -171,7 +170,7 @@ class NewsSpider(scrapy.Spider):
         return answer
 
 
-_NOT_ASKED = (State.SKIPPED_ROBOTS, State.SKIPPED_UNSAFE)
+_NOT_ASKED = (State.SKIPPED_ROBOTS, State.SKIPPED_UNSAFE, State.FORGOTTEN)
 _MARKUP = re.compile(rb"<(?:!doctype\s+html|html|head|body|article|p|div|meta|title)\b", re.I)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Self
@@ -16,12 +16,15 @@ from typing import Any, ClassVar, Self
 from processing.exceptions import LakeFormatError, ObjectNotFound, PreconditionFailed, StoreError
 from processing.records import FETCHED, Hints, Visit, WarcPointer
 from processing.storage import Store
+from processing.urls import address_id, url_id
 
 VERSION = 1
 """Format of the SQLite file, in its ``user_version``."""
 
 SAVE_ATTEMPTS = 8
 """How often a save that lost its race reads again and merges before it gives up."""
+
+_STATES = "state/sources/"
 
 PENDING = "pending"
 SEEN = "seen"
@@ -114,19 +117,22 @@ class SourceState:
     Not for use by two threads at once. Without a store (``SourceState()``) it starts empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forgotten: Collection[str] = frozenset()) -> None:
         self._database = _open(b"")
         self._etag: str | None = None
+        self._forgotten = forgotten
+        self._purged = False
         self._changes: dict[tuple[str, str], KnownUrl | KnownListing] = {}
 
     @classmethod
-    def load(cls, store: Store, source: str) -> Self:
+    def load(cls, store: Store, source: str, forgotten: Collection[str] = frozenset()) -> Self:
         """The stored state, its pages of published runs promoted from pending to seen.
 
-        Raises StoreError when the store does not answer or the file is damaged, LakeFormatError
-        when a newer newslake wrote it.
+        Without what it knows of ``forgotten`` addresses (ids of URL keys), but for pages still
+        pending: publishing has to erase those first. Raises StoreError when the store does not
+        answer or the file is damaged, LakeFormatError when a newer newslake wrote it.
         """
-        state = cls()
+        state = cls(forgotten)
         state._read(store, source)
         return state
 
@@ -158,7 +164,7 @@ class SourceState:
         When another run has written in the meantime, its state is read and this run's changes
         are put into it. Raises StoreError when that is lost SAVE_ATTEMPTS times in a row.
         """
-        if not self._changes:
+        if not self._changes and not self._purged:
             return
         for _ in range(SAVE_ATTEMPTS):
             try:
@@ -205,11 +211,10 @@ class SourceState:
                     f" to {VERSION}; upgrade newslake"
                 )
             self._promote(store)
+            settled = "status != 'pending'"
+            self._purged |= _purge(self._database, self._forgotten, settled)
         except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{store.url}/{_key(source)} is no sound SQLite file ({error}); restore it, or"
-                " delete it to have the source read anew"
-            ) from error
+            raise StoreError(_damaged(store, _key(source), error)) from error
 
     def _promote(self, store: Store) -> None:
         """Settle what published runs left open; of dead runs only their pages in raw/ count.
@@ -226,6 +231,57 @@ class SourceState:
             for statement in settle:
                 self._database.execute(statement, (run,))
         self._database.commit()
+
+
+def forget(store: Store, ids: Collection[str]) -> int:
+    """Take addresses, by the ids of their URL keys, out of every source's state; how many had any.
+
+    Raises StoreError when the store does not answer, or a state changes all the time.
+    """
+    return sum(_forget(store, found.key, ids) for found in store.objects(_STATES))
+
+
+def _forget(store: Store, key: str, ids: Collection[str]) -> bool:
+    for _ in range(SAVE_ATTEMPTS):
+        blob = store.get(key)
+        try:
+            database = _open(blob.data)
+            if not _purge(database, ids):
+                return False
+            store.put(key, database.serialize(), if_match=blob.etag)
+        except PreconditionFailed:
+            continue
+        except sqlite3.DatabaseError as error:
+            raise StoreError(_damaged(store, key, error)) from error
+        return True
+    raise StoreError(
+        f"{store.url}/{key} was changed by crawls {SAVE_ATTEMPTS} times in a row; forget again"
+        " when none is running"
+    )
+
+
+def _purge(database: sqlite3.Connection, ids: Collection[str], where: str = "true") -> bool:
+    """Delete the rows of these addresses that meet ``where``; whether there were any.
+
+    No byte of them is left in the file.
+    """
+    rows = database.execute(f"SELECT key FROM urls WHERE {where}") if ids else ()  # noqa: S608
+    gone = [(key,) for (key,) in rows if url_id(key) in ids]
+    listings = database.execute("SELECT key, children FROM listings") if ids else ()
+    shorter = []
+    for key, children in listings:
+        named = json.loads(children)
+        kept = [child for child in named if address_id(child[0]) not in ids]
+        if kept != named:
+            shorter.append((json.dumps(kept), key))
+    if not gone and not shorter:
+        return False
+    database.execute("PRAGMA secure_delete = ON")
+    with database:
+        database.executemany("DELETE FROM urls WHERE key = ?", gone)
+        database.executemany("UPDATE listings SET children = ? WHERE key = ?", shorter)
+    database.execute("VACUUM")  # also what earlier changes left in the pages' free space
+    return True
 
 
 _PUBLISHED = (
@@ -304,7 +360,14 @@ def _day(moment: datetime | date) -> date:
 
 
 def _key(source: str) -> str:
-    return f"state/sources/{source}.sqlite"
+    return f"{_STATES}{source}.sqlite"
+
+
+def _damaged(store: Store, key: str, error: sqlite3.DatabaseError) -> str:
+    return (
+        f"{store.url}/{key} is no sound SQLite file ({error}); restore it, or delete it to have"
+        " the source read anew"
+    )
 
 
 def _open(data: bytes) -> sqlite3.Connection:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from processing import completeness, dataset, gate
+from processing import completeness, dataset, erasure, gate
 from processing.commits import Clock, Plan, partitions_of, read_manifest, transact
 from processing.dataset import Change, Tables
 from processing.deduplication import (
@@ -33,7 +33,9 @@ from processing.records import KNOWN, Article, State, run_day
 from processing.storage import Store
 from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE
 from processing.texts import overlap
+from processing.tombstones import Tombstone, all_forgotten, withhold
 from processing.topics import classify
+from processing.urls import address_id
 
 _SAME_REPORT = 0.3  # least overlap of two texts under one canonical URL to be one report's versions
 
@@ -45,8 +47,8 @@ class RunFacts:
     """What a manifest says of a run beyond its counts.
 
     ``topic_maps`` are the sources' own ``topics:``; ``failures`` maps a source that failed as a
-    whole to the reason; ``software`` names versions; ``schedules`` is the schedule by which a
-    source was run, None by hand.
+    whole to the reason; ``software`` names versions; ``schedules`` is the schedule by which each
+    source was crawled, None by hand; empty when nothing was.
     """
 
     run_id: str
@@ -99,6 +101,7 @@ def _plan(tables: Tables, facts: RunFacts, now: datetime) -> Plan:
     store, base = tables.store, tables.versions()
     gate.check_tables(tables)
     coverage, staged, digest = _read_staged(store, facts)
+    coverage, staged = _withheld(tables, facts, coverage, staged, now)
     writer = _Writer(tables, facts, now)
     writer.decide(staged)
     rows = _final_coverage(tables, facts, coverage, writer.outcomes)
@@ -139,6 +142,34 @@ def _read_staged(store: Store, facts: RunFacts) -> tuple[list[Row], list[Row], s
             digest.update(blob.data)
             rows.extend(gate.read_staged(key, blob.data, schema))
     return coverage, staged, digest.hexdigest()[:16]
+
+
+def _withheld(
+    tables: Tables, facts: RunFacts, coverage: list[Row], staged: list[Row], now: datetime
+) -> tuple[list[Row], list[Row]]:
+    """What was staged, without pages forgotten since, or reached by ways the crawl cannot see.
+
+    The addresses of those ways are forgotten with them.
+    """
+    forgotten = all_forgotten(tables.store)
+    if not forgotten:
+        return coverage, staged
+    rows, kept = withhold(
+        forgotten, coverage, staged, erasure.published_under(tables, staged, forgotten)
+    )
+    read_from = {(row["source"], row["listed_url"]): row["url"] for row in staged}
+    gone: dict[str, set[str]] = defaultdict(set)
+    for before, after in zip(coverage, rows, strict=True):
+        if before != after:
+            source, url = before["source"], before["url"]
+            gone[source] |= {address_id(url), address_id(read_from.get((source, url)) or url)}
+    met = {id_ for ids in gone.values() for id_ in ids} - forgotten
+    fresh = met - {key["key"] for key in tables.find("keys", "key", met)}
+    for source in gone:
+        erasure.erase_run(tables.store, facts.run_id, source, forgotten | fresh)
+    if fresh:
+        Tombstone(now.isoformat(), facts.run_id, tuple(sorted(fresh)), done=True).put(tables.store)
+    return rows, kept
 
 
 class _Writer:
@@ -392,11 +423,12 @@ def _manifest(
             for source, counts in sorted(states.items())
         },
         "failures": dict(sorted(facts.failures.items())),
-        "schedules": {source: facts.schedules.get(source) for source in sorted(states)},
+        "schedules": dict(sorted(facts.schedules.items())),
         "flags": [],
         "completeness": [],
         "partitions": partitions_of(changes, previous),
         "tables": {},
+        "first_tables": (previous or {}).get("first_tables", {}),
         "software": dict(facts.software),
     }
 

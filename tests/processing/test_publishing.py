@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -10,8 +11,9 @@ from hashlib import sha256
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from faultproxy import FaultProxy
 
-from processing import dataset, publishing
+from processing import dataset
 from processing.commits import read_manifest
 from processing.exceptions import StoreError
 from processing.publishing import RunFacts, publish
@@ -376,3 +378,26 @@ def test_a_newer_lake_is_refused_in_one_sentence(store):
     store.put("lake.json", b'{"format_version": 99}')
     with pytest.raises(StoreError, match=r"format 99.*upgrade newslake"):
         publish(store, facts(FIRST))
+
+
+def test_a_publish_reads_no_articles_but_those_met_again(store, lake_env):
+    old = [
+        article(f"https://herald.example/{n}", f"Old {n}.", published_at=DAY - timedelta(days=n))
+        for n in range(1, 6)
+    ]
+    stage(store, FIRST, *old)
+    publish(store, facts(FIRST))
+    again = article("https://herald.example/3", "New.", fetched_at=DAY + timedelta(days=1))
+    stage(store, SECOND, article("https://herald.example/new", "Quite new."), again)
+    opened = []
+
+    def note(request):
+        opened.append(request.path)
+        return True
+
+    table = r"GET /[^/]+/(articles|copies|revisions)/date"
+    with FaultProxy(lake_env["AWS_ENDPOINT_URL_S3"], table, note, times=10_000) as proxy:
+        past = Store.from_environment({**lake_env, "AWS_ENDPOINT_URL_S3": proxy.url})
+        publish(past, facts(SECOND))
+    days = {re.search(r"date%3D([0-9-]+)|date=([0-9-]+)", path)[0][-10:] for path in opened}
+    assert days == {"2026-11-07"}
