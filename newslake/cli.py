@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,7 +23,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from newslake import __version__
-from processing.exceptions import ConfigurationError, NewslakeError
+from processing.exceptions import ArchiveError, ConfigurationError, NewslakeError
+from processing.records import TOPICS, UNCLASSIFIED, State
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
 
@@ -147,6 +149,56 @@ def extract(files: tuple[Path, ...]) -> None:
                 click.echo(f"{url}: {outcome.state}: {outcome.detail}", err=True)
             else:
                 click.echo(json.dumps(outcome.to_row(), default=str, ensure_ascii=False))
+
+
+@newslake.command("import")
+@click.argument("files", nargs=-1, required=True, metavar="WARC...")
+@click.option(
+    "--source", metavar="ID", help="Whose pages they are; else told by their hosts, page by page."
+)
+@as_json
+def import_warc(files: tuple[str, ...], source: str | None, as_json: bool) -> None:
+    """Take existing WARC files, as CC-NEWS or your own, through extraction and publishing.
+
+    Each is a local path, or s3://bucket/key in the lake's own store, and becomes one run.
+    """
+    from crawlers import catalogue
+    from newslake import importing, objectstore
+    from newslake.configuration import home, sources_directory
+    from processing.pool import ExtractionPool
+    from processing.storage import Store
+
+    known = catalogue.load(sources_directory(os.environ))
+    for error in known.errors:
+        click.echo(f"newslake: {error}", err=True)
+    done: list[importing.Imported] = []
+    files = tuple(dict.fromkeys(files))
+    with objectstore.lake_environment(os.environ, home(os.environ)) as lake:
+        store = Store.from_environment({**os.environ, **lake})
+        _tell_broken(importing.check(store, files, source))
+        with ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+            for file in files:
+                try:
+                    with _counting(file) as watch:
+                        imported = importing.import_file(
+                            store,
+                            file,
+                            list(known.sources.values()),
+                            pool,
+                            datetime.now(UTC),
+                            source=source,
+                            watch=watch,
+                        )
+                except ArchiveError as error:
+                    click.echo(f"newslake: {error}", err=True)
+                    continue
+                done.append(imported)
+                if not as_json:
+                    click.echo(str(imported))
+    if as_json:
+        _print_json([asdict(imported) for imported in done])
+    if len(done) < len(files):
+        raise click.exceptions.Exit(1)
 
 
 @newslake.command()
@@ -276,17 +328,75 @@ def summarise(as_json: bool) -> None:
 @dataset.command("sql")
 @click.argument("query")
 @as_json
-def sql(query: str, as_json: bool) -> None:
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it to this file instead, which ends in .csv or .parquet.",
+)
+def sql(query: str, as_json: bool, output: Path | None) -> None:
     """Run QUERY by DuckDB over articles, copies, revisions and coverage."""
+    from newslake import answers
     from newslake.reader import open_lake
 
+    if as_json and output:
+        raise click.UsageError("--json prints, --output writes a file: choose one of them")
+    write = answers.writer(output) if output else None
     with open_lake() as lake:
         table = lake.sql(query)
-    found = table.rename_columns(_told_apart(table.column_names)).to_pylist()
-    if as_json:
-        _print_json(found)
+    table = table.rename_columns(_told_apart(table.column_names))
+    if write:
+        write(table)
+        click.echo(f"{table.num_rows} rows in {output}")
+    elif as_json:
+        _print_json(table.to_pylist())
     else:
-        _print_table(found)
+        _print_table(table.to_pylist())
+
+
+@dataset.command("coverage")
+@click.option(
+    "--date", "days", metavar="FIRST[..LAST]", help="Only these days (UTC); else the last seven."
+)
+@click.option("--source", "only", multiple=True, metavar="ID", help="Only this source; repeatable.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="Only this run.")
+@click.option("--state", type=click.Choice(list(map(str, State))), help="List URLs in this state.")
+@click.option("--url", metavar="URL", help="List all that runs did about this address, any day.")
+@as_json
+def coverage(
+    days: str | None,
+    only: tuple[str, ...],
+    run_id: str | None,
+    state: str | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Print what became of the URLs discovered, and which days are complete.
+
+    By day and source; with --run by source; with --state or --url one by one.
+    """
+    from newslake import coverage as shown
+    from newslake.days import parse_days
+    from newslake.reader import open_lake
+
+    now = datetime.now(UTC)
+    first, last = parse_days(days)
+    if days is None and url is None:
+        first, last = now.date() - timedelta(days=6), now.date()
+    with open_lake() as lake:
+        if state or url:
+            rows = shown.urls(lake.store, first, last, only, run_id=run_id, state=state, url=url)
+        elif run_id:
+            rows = shown.by_run(lake.store, run_id, only)
+        else:
+            rows = shown.by_day(lake.store, first or now.date(), last or now.date(), only, now)
+    if as_json:
+        _print_json(rows)
+    elif state or url:
+        _print_table(rows)
+    else:
+        _print_table(shown.lines(rows))
+        for sentence in shown.remarks(rows):
+            click.echo(sentence)
 
 
 @dataset.command("verify")
@@ -323,6 +433,164 @@ def migrate() -> None:
     click.echo(
         f"the lake has format {after}" + (f", it had {before}" if before < after else " already")
     )
+
+
+@dataset.command("compact")
+@click.option(
+    "--keep-days",
+    default=30,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Days for which old versions and leftovers stay.",
+)
+@as_json
+def compact(keep_days: int, as_json: bool) -> None:
+    """Merge small files; delete old versions, leftovers, and raw pages past NEWSLAKE_RAW_DAYS."""
+    from newslake.reader import open_lake
+    from newslake.upkeep import keep_up
+
+    with open_lake() as lake:
+        done = keep_up(lake.store, os.environ, datetime.now(UTC), keep_days)
+    if as_json:
+        _print_json([asdict(each) for each in done])
+        return
+    for each in done:
+        sizes = f"{each.objects} objects, {each.bytes} bytes" if each.objects else ""
+        click.echo(f"{each.task}: {each.where}: {' '.join(filter(None, (sizes, each.detail)))}")
+    if not done:
+        click.echo("there was nothing to do")
+
+
+@dataset.command("reprocess")
+@click.option("--date", "days", metavar="FIRST[..LAST]", help="Only these days (UTC).")
+@click.option("--source", "only", multiple=True, metavar="ID", help="Only this source; repeatable.")
+@click.option("--yes", is_flag=True, help="Commit without asking.")
+@as_json
+def reprocess(days: str | None, only: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Extract stored pages again with today's code; show the difference, commit on consent."""
+    from newslake import reprocess as again
+    from newslake.days import parse_days
+    from newslake.reader import open_lake
+    from processing.reprocessing import Day, Selection
+
+    def consent(found: again.Found) -> bool:
+        if not as_json:
+            again.show(_console(), found)
+        if yes:
+            return True
+        if sys.stdin.isatty():
+            return click.confirm("Commit this?", err=True)
+        click.echo("nothing was changed; repeat with --yes to commit this", err=True)
+        return False
+
+    def watch(day: Day) -> None:
+        looked_at, differ = day.looked_at.total(), len(day.differences)
+        click.echo(f"{day.day}: {looked_at} looked at, {differ} differ", err=True)
+
+    selection = Selection(*parse_days(days), only)
+    with open_lake() as lake:
+        found = again.reprocess(lake.store, selection, os.environ, consent, watch=watch)
+    rows = found.rows()
+    if as_json:
+        _print_json(rows)
+        return
+    if not found:
+        again.show(_console(), found)
+        click.echo("today's code makes nothing else of these pages")
+    for run_id in sorted({run_id for row in rows for run_id in row["runs"]}):
+        click.echo(f"committed as run {run_id}")
+
+
+@dataset.command("forget")
+@click.argument("target", metavar="URL_OR_ID")
+@click.option("--with-copies", is_flag=True, help="Its copies too; else one takes its place.")
+@click.option("--yes", is_flag=True, help="Forget without asking.")
+@as_json
+def forget(target: str, with_copies: bool, yes: bool, as_json: bool) -> None:
+    """Take an article out of every place, for good; it is never fetched or imported again.
+
+    Older versions of the tables can no longer be read afterwards.
+    """
+    from newslake import forget as forgetting
+    from newslake.reader import open_lake
+    from processing.forgetting import Found
+
+    if not (yes or sys.stdin.isatty()):
+        raise ConfigurationError("nobody can be asked here; repeat with --yes to forget it")
+
+    def consent(found: Found) -> bool:
+        for line in forgetting.lines(found):
+            click.echo(line, err=as_json)
+        return yes or click.confirm("Forget this for good?", err=True)
+
+    with open_lake() as lake:
+        now = datetime.now(UTC)
+        done = forgetting.forget(lake.store, target, consent, now, with_copies=with_copies)
+    if done is None:
+        click.echo("nothing was changed", err=True)
+        raise click.exceptions.Exit(1)
+    if as_json:
+        _print_json([done])
+    else:
+        click.echo(f"forgotten as run {done['run_id']}")
+
+
+@dataset.command("export")
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "jsonl", "huggingface"]),
+    default="parquet",
+    show_default=True,
+)
+@click.option("--date", "days", metavar="FIRST[..LAST]", help="Only these days (UTC).")
+@click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    metavar="SLUG",
+    type=click.Choice([*TOPICS, UNCLASSIFIED]),
+    help="Only this topic; repeatable.",
+)
+@click.option("--source", "only", multiple=True, metavar="ID", help="Only this source; repeatable.")
+@click.option(
+    "--language", "languages", multiple=True, metavar="TAG", help="Only this one; repeatable."
+)
+@click.option(
+    "--table",
+    type=click.Choice(["articles", "copies", "revisions"]),
+    default="articles",
+    show_default=True,
+)
+@as_json
+def export(
+    destination: Path,
+    form: str,
+    days: str | None,
+    topics: tuple[str, ...],
+    only: tuple[str, ...],
+    languages: tuple[str, ...],
+    table: str,
+    as_json: bool,
+) -> None:
+    """Write a selection of rows as a folder of files, DESTINATION.
+
+    parquet: TABLE/date=/topic=/. jsonl: one gzip file of JSON lines. huggingface: Parquet shards
+    and a data card. export.json in it tells what it holds.
+    """
+    from newslake.days import parse_days
+    from newslake.exporting import Selection
+    from newslake.exporting import export as write
+    from newslake.reader import open_lake
+
+    selection = Selection(table, *parse_days(days), topics, only, languages)
+    with open_lake() as lake:
+        said = write(lake, destination, form, selection, datetime.now(UTC))
+    if as_json:
+        _print_json([{"destination": str(destination), **said}])
+    else:
+        click.echo(f"{said['rows']} rows of {table} are in {destination}")
 
 
 def _tell_broken(errors: Iterable[ConfigurationError]) -> None:
@@ -365,6 +633,23 @@ def _print_table(found: list[dict[str, Any]]) -> None:
 def _console() -> Console:
     # What is printed comes from pages and people: a "[/b]" or ":smile:" in it is no markup.
     return Console(highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def _counting(name: str) -> Iterator[Callable[[int, int], object]]:
+    """A bar on a terminal that fills as it is told how many of how many are done."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class _Bars:

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from newslake import demo, objectstore, processes, stack
 from newslake.configuration import home
-from processing.exceptions import ServiceError
 from processing.commits import read_manifest
+from processing.exceptions import ServiceError
 from processing.storage import Store
 
 

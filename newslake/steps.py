@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,7 @@ class Crawl:
         Everything fetched is in the lake when this returns or raises. ``say`` gets each line
         of the crawl's log. Raises CrawlError naming the sources that failed as a whole.
         """
-        store = _store(self._environ)
-        store.ensure_bucket()
+        store = _writable(self._environ)
         earlier = results(self._environ, run_id, sources)
         open_sources = [id_ for id_ in sources if not earlier.get(id_, {}).get("ok")]
         with tempfile.TemporaryDirectory(prefix="newslake-crawl-") as folder:
@@ -199,7 +198,7 @@ def publish(
         schedules=dict.fromkeys(sources, schedule),
     )
     manifest = publishing.publish(
-        _store(environ), facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE
+        _writable(environ), facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE
     )
     _tell("publish", f"published as run {run_id}", 1, 1)
     return manifest
@@ -254,6 +253,16 @@ def require(batches: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> 
             "; ".join(errors.values())
             or "no source is enabled; set enabled: true in one of the source files"
         )
+
+
+def _writable(environ: Mapping[str, str]) -> Any:
+    """The lake's store, its bucket there, seen to be one that a lake can rest on."""
+    from processing import probe
+
+    store = _store(environ)
+    store.ensure_bucket()
+    probe.check(store, datetime.now(UTC))
+    return store
 
 
 def _store(environ: Mapping[str, str]) -> Any:

@@ -8,16 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from newslake.reader import Lake
+from newslake.reader import VIEWS, Lake
+from processing.records import run_day
 
-_QUERIES = {
-    "articles": "SELECT date, topic, count(*) AS count FROM articles GROUP BY ALL ORDER BY ALL",
-    "copies": "SELECT relation, count(*) AS count FROM copies GROUP BY ALL ORDER BY ALL",
-    "revisions": "SELECT count(*) AS count FROM revisions",
-}
+_RELATIONS = "SELECT relation, count(*) AS count FROM copies GROUP BY ALL ORDER BY ALL"
 _STATES = (
     "SELECT source, state, detail, count(*) AS count FROM coverage WHERE run_id = '{run_id}'"
-    " GROUP BY ALL ORDER BY ALL"
+    " AND date = DATE '{day}' GROUP BY ALL ORDER BY ALL"
 )
 _DETAIL_WIDTH = 120
 _DAYS_SHOWN = 14
@@ -26,17 +23,20 @@ _DAYS_SHOWN = 14
 def rows(lake: Lake) -> list[dict[str, Any]]:
     """The summary as flat rows, each with its ``section``.
 
-    ``articles`` by date and topic, ``copies`` by relation, ``revisions``, and the URLs of the
-    last run by source, ``state`` and detail (section ``coverage``; ``known`` ones included).
+    ``articles`` by date and topic, ``copies`` by relation, ``revisions``, the URLs of the last
+    run by source, ``state`` and detail (section ``coverage``; ``known`` ones included), and
+    ``sizes``: rows, files and bytes of Parquet of each table.
     """
     found = [
-        {"section": section, **row}
-        for section, query in _QUERIES.items()
-        for row in lake.sql(query).to_pylist()
+        {"section": "articles", "date": row["date"], "topic": row["topic"], "count": row["rows"]}
+        for row in lake.counts().to_pylist()
     ]
-    last = next(iter(lake.manifests()), None)
+    found += [{"section": "copies", **row} for row in lake.sql(_RELATIONS).to_pylist()]
+    found.append({"section": "revisions", "count": _size(lake, "revisions")["rows"]})
+    last = lake.last_run()
     if last is not None:
-        states = lake.sql(_STATES.format(run_id=last["run_id"])).to_pylist()
+        day = run_day(last["run_id"])
+        states = lake.sql(_STATES.format(run_id=last["run_id"], day=day)).to_pylist()
         found += [{"section": "coverage", "run_id": last["run_id"], **row} for row in states]
         found += [
             {"section": "coverage", "run_id": last["run_id"], "source": source, "state": "known"}
@@ -44,7 +44,13 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
             for source, count in last["known"].items()
             if count
         ]
-    return found
+    return found + [_size(lake, name) for name in VIEWS]
+
+
+def _size(lake: Lake, name: str) -> dict[str, Any]:
+    partitions = lake.counts(name).to_pylist()
+    sums = {what: sum(part[what] for part in partitions) for what in ("rows", "files", "bytes")}
+    return {"section": "sizes", "table": name, **sums}
 
 
 def show(console: Console, lake: Lake, where: Mapping[str, str]) -> None:

@@ -69,7 +69,10 @@ _ARTICLE = {
         " without a change of text.",
         "nobody states a plausible one",
     ),
-    "first_seen_at": Column("When newslake first fetched the article, in UTC."),
+    "first_seen_at": Column(
+        "When newslake first fetched the article, in UTC; of an imported one, when the archive that"
+        " held it did."
+    ),
     "fetched_at": Column("When the page behind this row was fetched, in UTC."),
     "language": Column(
         "Language of the text as a primary BCP 47 subtag (`en`, `pt`): the page's claim, unless the"
@@ -130,8 +133,12 @@ _ARTICLE = {
         " given).",
         "the raw file has expired",
     ),
-    "warc_offset": Column("Byte where the page's gzip member begins.", "`warc_key` is null"),
-    "warc_length": Column("Length of that member in bytes.", "`warc_key` is null"),
+    "warc_offset": Column(
+        "Byte where the page's gzip member begins (in imported files its zstd frame, or its record"
+        " where nothing is packed).",
+        "`warc_key` is null, or an imported file is packed as one",
+    ),
+    "warc_length": Column("Length of that member in bytes.", "`warc_offset` is null"),
     "date": Column(
         "UTC day of `published_at` at first publication, of `first_seen_at` where that was null."
         " Fixed then: a later correction changes `published_at` alone."
@@ -173,7 +180,8 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "http_status": Column("Status of the last HTTP response.", "none was received"),
         "discovered_via": Column("The listing that named it.", "not known"),
         "article_id": Column(
-            "`id` in articles of the article it is or duplicates.", "it led to no article"
+            "`id` in articles of the article it is or duplicates.",
+            "it led to no article, or that has left the dataset",
         ),
         "at": Column("When that was decided, in UTC."),
         "date": Column("UTC day of the run."),
@@ -201,7 +209,8 @@ COLUMNS: dict[str, dict[str, Column]] = {
 
 STATES: dict[State, str] = {
     State.PUBLISHED: "new in articles",
-    State.UPDATED: "known, with a new text: its row was replaced, the old one is in revisions",
+    State.UPDATED: "known, with a new text: its row was replaced, the old one is in revisions;"
+    " in a run of `reprocess`: its row was corrected",
     State.UNCHANGED: "asked again; the server said 304, or the text is the same",
     State.DUPLICATE_EXACT: "same URL key or same text as an article; the row is in copies, or it is"
     " the same page again",
@@ -229,21 +238,23 @@ STATES: dict[State, str] = {
 
 MANIFEST = {
     "run_id": "The run: moment it was due and a suffix.",
-    "dag_id": "Airflow's DAG, or null.",
-    "dag_run_id": "Airflow's own id of the run, or null.",
+    "dag_id": "Airflow's DAG, `reprocess`, `import`, or null.",
+    "dag_run_id": "Airflow's own id of the run; of an import the file; or null.",
     "started_at": "ISO 8601, UTC.",
     "finished_at": "ISO 8601, UTC: when all tables were committed. A run published again moves it.",
     "counts": "source -> state -> coverage rows of the run.",
     "known": "source -> URLs discovered that were known from before and not asked again.",
     "discovered": "source -> all URLs discovered: coverage rows and known together.",
     "failures": "source that failed as a whole -> reason.",
-    "schedules": "source -> schedule it was run by, null by hand.",
+    "schedules": "source -> schedule it was crawled by, null by hand; empty when nothing was"
+    " crawled.",
     "flags": "What is unusual, as `source`, `flag`, `detail`; `volume-collapse`: far fewer URLs"
     " than the source showed before. Flagged runs are published all the same.",
     "completeness": "Rows of `dataset coverage` for the run's sources: its own day as it stood with"
     " this run, and the day before where this run closed it.",
     "partitions": "Partitions of articles it touched, as `date|topic`.",
     "tables": "table -> Delta version with this run in it.",
+    "first_tables": "`tables` as they were when the run first finished: what `since_run` goes by.",
     "software": "package -> version that made it.",
 }
 """Field of ``runs/<run_id>.json`` -> meaning."""
@@ -258,6 +269,44 @@ VALUES: dict[str, tuple[str, ...]] = {
     "kind": ("article", "copy"),
 }
 """Column -> all values it may take."""
+
+
+PROMISES = {
+    "Files": "`articles` lies under `date=YYYY-MM-DD/topic=<slug>/`, `keys` in one folder, the rest"
+    " under `date=YYYY-MM-DD/`; the partition columns are in the folders' names, not in the files."
+    " zstd Parquet, sorted by `published_at` then `id` (`keys` and `fingerprints` by `key`). A"
+    " published file is never overwritten. A bare glob over `*.parquet` also sees files that were"
+    " replaced: the Delta log alone says which files are the table.",
+    "Protocol": "Delta reader version 1 suffices, for every table.",
+    "Snapshots": "Each table changes in one transaction, so a reader sees a run's rows in it all or"
+    " not at all. A run's tables change one after another, and its manifest comes last: join"
+    " tables of one state by the versions under `tables` in a manifest.",
+    "Old versions": "They stay for the days that the operator chooses (`newslake dataset compact`,"
+    " 30 if not told otherwise). When an article is forgotten on request, they go at once.",
+    "Identity": "`id` is fixed at first publication and unique in `articles`. In `copies` (`id`,"
+    " `source`) is unique, in `coverage` (`run_id`, `source`, `url`).",
+    "URL key": "What is compared: the URL without scheme, `www.`, tracking parameters, AMP and"
+    " mobile marks, fragment and trailing slash. The page's canonical URL counts when it is"
+    " believed, else the fetched one.",
+    "`date`": "The UTC day of `published_at` where that is known and plausible, else of"
+    " `first_seen_at`. It stays as first published; `topic` moves only when pages are processed"
+    " again.",
+    "An article once published stays one": "What arrives later with the same text, even if dated"
+    " earlier, is a copy. Equal texts more than 30 days apart are articles of their own.",
+    "Changes": "Another text under the same URL key from the same source replaces the row, raises"
+    " `revision` and moves the earlier row to `revisions`. A page that newslake reads better than"
+    " before corrects its row in place: no revision, another `run_id` and `extractor`.",
+    "Coverage": "Every URL that a listing named ends a run in one state: a row in `coverage`, or,"
+    " when it was known and not asked again, a count under `known` in the manifest. Both add up"
+    " to the URLs discovered; `newslake dataset verify` proves it.",
+    "Completeness": "Per UTC day and source: the runs its schedule had due, those done and failed,"
+    " and whether the day is closed: over, and followed by a crawl that finished well. From"
+    " `lake.completeness()`, and of a run's own sources in its manifest. A closed day still gains"
+    " articles that their publisher dates back.",
+    "Provenance": "`warc_key`, `warc_offset` and `warc_length` make the page behind a row one range"
+    " read; the gzip member before it says which listing led there.",
+}
+"""What -> what a reader may rely on."""
 
 
 def documents() -> dict[str, bytes]:
@@ -288,7 +337,7 @@ def json_schema(table: str) -> dict[str, Any]:
 
 def readme() -> str:
     """The lake's README, in Markdown."""
-    parts = [_OPENING]
+    parts = [_OPENING, f"## What is promised\n\n{promises()}"]
     parts += [f"## {name}/\n\n{TABLES[name]}\n\n{column_table(name)}" for name in SCHEMAS]
     parts.append(f"## Coverage states\n\n{listing(STATES, 'state')}")
     parts.append(f"## runs/<run_id>.json\n\n{listing(MANIFEST, 'field')}")
@@ -309,6 +358,11 @@ def column_table(table: str) -> str:
     return before + head + "\n".join(rows)
 
 
+def promises() -> str:
+    """What a reader may rely on, as a Markdown list."""
+    return "\n".join(f"- **{what}.** {said}" for what, said in PROMISES.items())
+
+
 def listing(said: Mapping[Any, str], head: str) -> str:
     """Names and their meanings as a Markdown table."""
     rows = [f"| `{name}` | {meaning} |" for name, meaning in said.items()]
@@ -319,8 +373,9 @@ _OPENING = """# A newslake
 
 News articles by date and topic, collected by newslake. Objects of this lake:
 
-- `articles/`, `copies/`, `revisions/`, `coverage/`, `keys/`: Delta Lake tables of zstd Parquet. \
-Read them with a Delta reader. A bare glob over `*.parquet` also sees files that were replaced.
+- `articles/`, `copies/`, `revisions/`, `coverage/`, `keys/`, `fingerprints/`: Delta Lake tables \
+of zstd Parquet. Read them with newslake's own `open_lake`, or with any Delta reader (Polars, \
+DuckDB, pandas, Spark, Trino, Athena).
 - `runs/<run_id>.json`: what each finished run did, written last.
 - `raw/date=YYYY-MM-DD/source=<id>/*.warc.gz`: the pages as fetched, one gzip member per record.
 - `schema/<table>.json`: JSON Schemas of the rows.

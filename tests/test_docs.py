@@ -95,6 +95,21 @@ def test_commands_written_anywhere_exist(page: str):
         assert set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", line)) <= known, f"{page}: {line!r}"
 
 
+def headings(page: str) -> set[str]:
+    """What the headings of a page are linked by: lower case, dashes for spaces."""
+    said = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in said}
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_links_between_pages_lead_somewhere(page: str):
+    text = (ROOT / page).read_text("utf-8")
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), f"{page}: {path}"
+        assert not anchor or anchor in headings(target.read_text("utf-8")), f"{page}: #{anchor}"
+
+
 def test_every_variable_the_code_reads_is_in_the_table_of_settings():
     code = "".join(f.read_text("utf-8") for room in ROOMS for f in (ROOT / room).rglob("*.py"))
     read = set(re.findall(r"\bNEWSLAKE_[A-Z][A-Z_]*", code))

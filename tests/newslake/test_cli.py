@@ -286,13 +286,26 @@ def test_sql_answers_as_a_table_or_as_json(command: Command, empty_lake):
     assert command("dataset", "sql", "--json", nothing, environ=empty_lake).json == []
 
 
+def test_sql_writes_a_file(command: Command, empty_lake: dict[str, str], tmp_path: Path):
+    file = tmp_path / "answer.csv"
+    query = "SELECT 'a, b' AS x, 1 AS x"
+    done = command("dataset", "sql", query, "--output", str(file), environ=empty_lake)
+    assert (done.status, done.out) == (0, f"1 rows in {file}\n")
+    assert file.read_bytes() == b'x,x_1\r\n"a, b",1\r\n'
+    for wrong in (["--output", "answer.xls"], ["--output", str(file), "--json"]):
+        assert command("dataset", "sql", query, *wrong).status == 2
+
+
 def test_an_empty_lake_is_summed_up_and_proved(command: Command, empty_lake):
     shown = command("dataset", "summary", environ=empty_lake)
     assert shown.status == 0
     assert "0 articles, 0 copies" in shown.out
     assert empty_lake["NEWSLAKE_LAKE"] in shown.out
     told = command("dataset", "summary", "--json", environ=empty_lake)
-    assert (told.status, told.json) == (0, [{"section": "revisions", "count": 0}])
+    assert (told.status, told.json[0]) == (0, {"section": "revisions", "count": 0})
+    nothing = {"rows": 0, "files": 0, "bytes": 0}
+    tables = ("articles", "copies", "revisions", "coverage")
+    assert told.json[1:] == [{"section": "sizes", "table": name, **nothing} for name in tables]
     proved = command("dataset", "verify", environ=empty_lake)
     assert (proved.status, proved.err) == (0, "")
     assert "0 articles" in proved.out
