@@ -45,6 +45,7 @@ from demo import sites as demo_sites
 from siteserver import Answer, Request, SiteServer
 
 from newslake import objectstore
+from newslake.reader import Lake
 from processing import dataset
 from processing.extraction import extract
 from processing.publishing import RunFacts, publish
@@ -52,6 +53,7 @@ from processing.records import TOPICS, Article, Page
 from processing.storage import Store
 from processing.tables import EXTRACTED, SCHEMAS, STAGED_ARTICLES, STAGED_COVERAGE, to_table
 from processing.texts import content_hash, count_words
+from processing.upkeep import Upkeep
 from processing.urls import url_id, url_key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,12 +69,13 @@ class Size:
     rounds: int
     real_pages: int
     rows: int
-    standing: int
+    small: int
+    large: int
     pages: int
 
 
-FULL = Size(rounds=3, real_pages=60, rows=2_000, standing=20_000, pages=300)
-QUICK = Size(rounds=1, real_pages=5, rows=100, standing=200, pages=20)
+FULL = Size(rounds=3, real_pages=60, rows=2_000, small=10_000, large=1_000_000, pages=300)
+QUICK = Size(rounds=1, real_pages=5, rows=100, small=200, large=400, pages=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +249,17 @@ def fill(store: Store, count: int) -> None:
 CHUNK = 50_000
 
 
+def _id(number: int) -> str:
+    """An id as good as random, and never the same."""
+    return f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}"
+
+
 def _standing(numbers: range, texts: Sequence[str]) -> dict[str, pa.Array]:
     """The columns of articles, keys and fingerprints for some articles."""
     count = len(numbers)
     topics = sorted(TOPICS)
     days = [NOW - timedelta(days=n // 10_000) for n in numbers]
-    ids = [f"{n * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}" for n in numbers]
+    ids = [_id(n) for n in numbers]
 
     def same(value: object, kind: pa.DataType | None = None) -> pa.Array:
         return pa.repeat(pa.scalar(value, kind), count)
@@ -281,24 +289,52 @@ def _standing(numbers: range, texts: Sequence[str]) -> dict[str, pa.Array]:
     }
 
 
-def publishing(environ: dict[str, str], size: Size, standing: int) -> Line:
+def publishing(environ: dict[str, str], size: Size, held: Store, standing: int) -> Line:
     rng = random.Random(SEED + standing)
-    held = lake(environ)
-    fill(held, standing)
     written: list[pa.Table] = []
 
     def ours(number: int) -> float:
-        store = held if standing else lake(environ)
-        facts = stage(store, run_id(number + 1), list(articles(rng, size.rows, 7, f"new{number}")))
+        facts = stage(held, run_id(number + 1), list(articles(rng, size.rows, 7, f"new{number}")))
         began = time.perf_counter()
-        publish(store, facts)
+        publish(held, facts)
         seconds = time.perf_counter() - began
         mine = ds.field("run_id") == facts.run_id
-        written.append(dataset.scan(store, "articles").to_table(filter=mine))
+        written.append(dataset.scan(held, "articles").to_table(filter=mine))
         assert len(written[-1]) == size.rows
         return size.rows / seconds
 
-    filesystem = fs.S3FileSystem(
+    def plain(number: int) -> float:
+        began = time.perf_counter()
+        write_plain(environ, f"{held.bucket}/plain-{number}", written[number])
+        return size.rows / (time.perf_counter() - began)
+
+    ours_rate, plain_rate = in_turn(size.rounds, ours, plain)
+    partitions = len(written[0].group_by(["date", "topic"]).aggregate([]))
+    inputs = f"{size.rows:,} new articles, {partitions} partitions, lake of {standing:,}"
+    return Line("publish / write_dataset", inputs, "rows/s", ours_rate, plain_rate)
+
+
+def write_plain(environ: dict[str, str], folder: str, rows: pa.Table) -> None:
+    ds.write_dataset(
+        rows,
+        folder,
+        filesystem=filesystem(environ),
+        format="parquet",
+        file_options=ds.ParquetFileFormat().make_write_options(compression="zstd"),
+        partitioning=["date", "topic"],
+        partitioning_flavor="hive",
+        max_partitions=1024,
+        create_dir=False,
+        existing_data_behavior="overwrite_or_ignore",  # spares a listing
+    )
+
+
+def read_plain(environ: dict[str, str], folder: str) -> ds.Dataset:
+    return ds.dataset(folder, filesystem=filesystem(environ), format="parquet", partitioning="hive")
+
+
+def filesystem(environ: dict[str, str]) -> fs.S3FileSystem:
+    return fs.S3FileSystem(
         access_key=environ["AWS_ACCESS_KEY_ID"],
         secret_key=environ["AWS_SECRET_ACCESS_KEY"],
         region=environ["AWS_REGION"],
@@ -306,26 +342,67 @@ def publishing(environ: dict[str, str], size: Size, standing: int) -> Line:
         allow_delayed_open=True,  # one put a small file, not three requests
     )
 
-    def plain(number: int) -> float:
-        began = time.perf_counter()
-        ds.write_dataset(
-            written[number],
-            f"{held.bucket}/plain-{number}",
-            filesystem=filesystem,
-            format="parquet",
-            file_options=ds.ParquetFileFormat().make_write_options(compression="zstd"),
-            partitioning=["date", "topic"],
-            partitioning_flavor="hive",
-            max_partitions=1024,
-            create_dir=False,
-            existing_data_behavior="overwrite_or_ignore",  # spares a listing
-        )
-        return size.rows / (time.perf_counter() - began)
 
+# --- reading and upkeep ---------------------------------------------------------------------
+
+
+def reading(environ: dict[str, str], size: Size, held: Store, standing: int) -> Iterator[Line]:
+    """A partition and a single article, beside a plain look into the same files."""
+    lake = Lake(held)
+    day, topic = NOW.date(), sorted(TOPICS)[0]
+    folder = f"{held.bucket}/articles"
+    partition = f"{folder}/date={day}/topic={topic}"
+
+    def seconds(read: Callable[[], pa.Table | None]) -> float:
+        began = time.perf_counter()
+        assert read()
+        return 1000 * (time.perf_counter() - began)
+
+    lake.articles(date=day, topic=topic)  # opened once, as a reader who asks twice has it
+    ours, plain = in_turn(
+        size.rounds,
+        lambda _: seconds(lambda: lake.articles(date=day, topic=topic)),
+        lambda _: seconds(lambda: read_plain(environ, partition).to_table()),
+    )
+    rows = len(lake.articles(date=day, topic=topic))
+    inputs = f"{rows:,} articles of a lake of {standing:,}"
+    yield Line("date = X and topic = Y / the folder's Parquet", inputs, "ms", ours, plain)
+    wanted = [_id(n) for n in random.Random(SEED).sample(range(standing), size.rounds)]
+    ours, plain = in_turn(
+        size.rounds,
+        lambda n: seconds(lambda: lake.article(wanted[n])),
+        lambda n: seconds(
+            lambda: read_plain(environ, folder).to_table(filter=ds.field("id") == wanted[n])
+        ),
+    )
+    yield Line("one id / filter over all files", f"a lake of {standing:,}", "ms", ours, plain)
+
+
+def compaction(environ: dict[str, str], size: Size) -> Line:
+    """Files of ten runs into one a partition; plain rewrites the articles alone."""
+
+    def ours(number: int) -> float:
+        store = lake(environ)
+        rng = random.Random(SEED + number)
+        for run in range(10):
+            new = list(articles(rng, size.rows // 5, 2, f"run{run}"))
+            publish(store, stage(store, run_id(run), new))
+        stores.append(store)
+        began = time.perf_counter()
+        Upkeep(store).compact()
+        return 2 * size.rows / (time.perf_counter() - began)
+
+    def plain(number: int) -> float:
+        folder = f"{stores[number].bucket}/articles"
+        began = time.perf_counter()
+        rows = read_plain(environ, folder).to_table()
+        write_plain(environ, f"{stores[number].bucket}/plain", rows)
+        return len(rows) / (time.perf_counter() - began)
+
+    stores: list[Store] = []
     ours_rate, plain_rate = in_turn(size.rounds, ours, plain)
-    partitions = len(written[0].group_by(["date", "topic"]).aggregate([]))
-    inputs = f"{size.rows:,} new articles, {partitions} partitions, lake of {standing:,}"
-    return Line("publish / write_dataset", inputs, "rows/s", ours_rate, plain_rate)
+    inputs = f"{2 * size.rows:,} articles of ten runs, all five tables"
+    return Line("compact / read and write_dataset", inputs, "rows/s", ours_rate, plain_rate)
 
 
 # --- crawl ----------------------------------------------------------------------------------
@@ -427,7 +504,12 @@ def measure(size: Size) -> Iterator[Line]:
         TemporaryDirectory(prefix="newslake-bench-") as home,
         objectstore.serving(Path(home)) as environ,
     ):
-        yield from (publishing(environ, size, standing) for standing in (0, size.standing))
+        yield compaction(environ, size)
+        for standing in (size.small, size.large):
+            held = lake(environ)
+            fill(held, standing)
+            yield publishing(environ, size, held, standing)
+        yield from reading(environ, size, held, size.large)
         yield from crawl(environ, size)
 
 
