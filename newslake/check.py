@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml
 
 from crawlers.catalogue import Source
 from newslake import objectstore, steps
 from processing.exceptions import CrawlError
+from processing.parquet import decode
 from processing.records import run_id_of
 from processing.storage import Store
 from processing.tables import EXTRACTED
@@ -48,8 +47,8 @@ def check(source: Source, environ: Mapping[str, str]) -> tuple[list[dict[str, An
 
 def _rows(store: Store, source: Source, run_id: str) -> list[dict[str, Any]]:
     staged = {
-        name: pq.read_table(
-            io.BytesIO(store.get(f"staged/run={run_id}/source={source.id}/{name}.parquet").data)
+        name: decode(
+            store.get(f"staged/run={run_id}/source={source.id}/{name}.parquet").data
         ).to_pylist()
         for name in ("coverage", "articles")
     }

@@ -24,12 +24,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import PyFileSystem
 
 from processing import parquet
 from processing.exceptions import LakeFormatError, ObjectNotFound, PreconditionFailed, StoreError
+from processing.filesystem import filesystem
 from processing.schema_documents import documents
 from processing.storage import MENDS, Store
 from processing.tables import PARTITIONS, SCHEMAS
@@ -289,8 +289,7 @@ class Tables:
         sizes: dict[Any, Any] = dict(
             zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True)
         )
-        handler = DeltaStorageHandler(_uri(self.store, name), self.store.delta_options, sizes)
-        return PyFileSystem(handler)
+        return filesystem(_uri(self.store, name), self.store.delta_options, sizes)
 
 
 def _guarantees(name: str, files: pa.Table) -> Iterator[ds.Expression]:

@@ -17,11 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import PyFileSystem
 
 from processing.dataset import Tables
 from processing.exceptions import ObjectNotFound, PreconditionFailed, StoreError
+from processing.filesystem import filesystem
+from processing.parquet import decode
 from processing.records import State, Visit, run_day
 from processing.redaction import Trail, redact, trails
 from processing.storage import Store
@@ -164,7 +164,7 @@ def published_under(tables: Tables, staged: Iterable[Row], ids: Collection[str])
 
 
 def _rows(data: bytes) -> list[Row]:
-    rows: list[Row] = pq.read_table(io.BytesIO(data)).to_pylist()
+    rows: list[Row] = decode(data).to_pylist()
     return rows
 
 
@@ -226,7 +226,7 @@ def drop_old_files(tables: Tables, name: str, ids: Collection[str], words: Colle
         and found.key.removeprefix(f"{name}/") not in listed
     ]
 
-    files = PyFileSystem(DeltaStorageHandler(f"{store.url}/{name}", store.delta_options))
+    files = filesystem(f"{store.url}/{name}", store.delta_options)
 
     def look(key: str) -> bool:
         try:

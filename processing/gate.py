@@ -8,7 +8,6 @@ its run is published and flagged in the manifest.
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -17,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from processing.dataset import Tables
 from processing.exceptions import GateError
+from processing.parquet import decode
 from processing.records import EARLIEST
 from processing.tables import SCHEMAS, to_table
 
@@ -42,7 +41,7 @@ def read_staged(key: str, data: bytes, schema: pa.Schema) -> list[dict[str, Any]
     Raises GateError when it is no Parquet file, not of exactly ``schema``, or lacks a key.
     """
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table = decode(data)
     except (pa.ArrowInvalid, OSError) as error:
         raise GateError(
             f"{key} is empty or damaged ({error}); stage it again by clearing the extract task"
