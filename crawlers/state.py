@@ -158,6 +158,10 @@ class SourceState:
         self._changes[row.TABLE, row.key] = row
         _upsert(self._database, [row])
 
+    def size(self) -> int:
+        """Bytes of the SQLite file it would be saved as."""
+        return len(self._database.serialize())
+
     def save(self, store: Store, source: str) -> None:
         """Write the state back if this run changed it.
 

@@ -43,6 +43,8 @@ from siteserver import Answer, Request, SiteServer
 
 from newslake import processes
 from newslake.objectstore import serving
+from processing.dataset import scan
+from processing.parquet import encode
 from processing.storage import Store
 from processing.urls import url_key
 
@@ -345,11 +347,15 @@ def run_pipeline(sources: Path, home: Path, proxy: str, log: Path) -> Run:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the lake says: each URL's last coverage row, texts by URL key, and the manifest."""
+    """What the lake says: each URL's last coverage row, texts by URL key, and the manifest.
+
+    ``sizes`` are bytes an article, by where they lie.
+    """
 
     coverage: dict[str, dict[str, Any]]
     texts: dict[str, str]
     manifest: dict[str, Any] | None
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 def read_outcome(store: Store) -> Outcome:
@@ -362,7 +368,25 @@ def read_outcome(store: Store) -> Outcome:
         texts |= {url_key(r["url"]): r["text"] for r in _rows(store, table, ["url", "text"])}
     manifests = sorted(found.key for found in store.objects("runs/"))
     manifest = json.loads(store.get(manifests[-1]).data) if manifests else None
-    return Outcome({url_key(row["url"]): row for row in coverage}, texts, manifest)
+    by_url = {url_key(row["url"]): row for row in coverage}
+    return Outcome(by_url, texts, manifest, _sizes(store))
+
+
+def _sizes(store: Store) -> dict[str, int]:
+    articles = scan(store, "articles").to_table()
+    if not len(articles):
+        return {}
+    stored = {
+        "raw WARC": sum(found.size for found in store.objects("raw/")),
+        "articles, a file for each day and topic": sum(
+            found.size for found in store.objects("articles/date=")
+        ),
+        "articles, were they of one day and topic": len(
+            encode(articles.drop_columns(["date", "topic"]))
+        ),
+        "states of the sources": sum(found.size for found in store.objects("state/")),
+    }
+    return {place: size // len(articles) for place, size in stored.items()}
 
 
 def _rows(store: Store, table: str, columns: list[str]) -> list[dict[str, Any]]:
@@ -413,7 +437,14 @@ def report(pages: Sequence[RealPage], outcome: Outcome, run: Run) -> list[str]:
     lost = lost_pages(pages, outcome.coverage)
     lines.append(f"  {len(lost):5} lost")
     lines += [f"        {url}" for url in lost]
-    lines += ["", *_speed(pages, outcome.manifest, run), "", *_texts(pages, outcome)]
+    lines += [
+        "",
+        *_speed(pages, outcome.manifest, run),
+        "",
+        *_bytes(outcome),
+        "",
+        *_texts(pages, outcome),
+    ]
     return lines
 
 
@@ -431,6 +462,10 @@ def _speed(
         rate = len(pages) / seconds if seconds else 0.0
         yield f"crawl, extract and publish: {seconds:.0f} s, {rate:.1f} pages a second"
     yield f"peak memory: {run.peak >> 20} MiB, and the object store {run.store_peak >> 20} MiB"
+
+
+def _bytes(outcome: Outcome) -> Iterable[str]:
+    yield from (f"{size:9,} bytes an article: {place}" for place, size in outcome.sizes.items())
 
 
 def _seconds_between(began: str, ended: str) -> float:
