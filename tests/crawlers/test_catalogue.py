@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,25 @@ def test_selecting_a_broken_source_tells_its_fault(tmp_path: Path) -> None:
 def test_the_shipped_catalogue_is_sound() -> None:
     catalogue = load(SHIPPED)
     assert catalogue.errors == ()
-    assert catalogue.sources
+    sources = catalogue.sources.values()
+    assert len(sources) >= 100
+    languages = {source.language.split("-")[0] for source in sources if source.language}
+    assert len(languages) >= 20
+
+
+def test_each_shipped_source_names_its_language_and_country() -> None:
+    sources = load(SHIPPED).sources.values()
+    assert [s.id for s in sources if not (s.language and s.country)] == []
+
+
+def test_no_listing_is_shipped_by_two_sources() -> None:
+    listings = Counter(url for s in load(SHIPPED).sources.values() for url in s.listings)
+    assert [url for url, count in listings.items() if count > 1] == []
+
+
+def test_path_fragments_of_the_shipped_topics_have_slashes_on_both_sides() -> None:
+    paths = [key for s in load(SHIPPED).sources.values() for key in s.topics if "/" in key]
+    assert [key for key in paths if not (key.startswith("/") and key.endswith("/"))] == []
 
 
 def test_the_schema_names_every_field_and_refuses_others() -> None:
