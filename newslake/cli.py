@@ -26,6 +26,9 @@ from newslake import __version__
 from processing.exceptions import ArchiveError, ConfigurationError, NewslakeError
 from processing.records import TOPICS, UNCLASSIFIED, State
 
+_PIPE_WIDTH = 160
+_LAST_WIDTH = 24  # what words say stands last, and is not cut to pieces for the others' sake
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
 
 
@@ -623,8 +626,10 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         click.echo("no rows")
         return
     table = Table(box=None, pad_edge=False)
-    for column in found[0]:
+    *narrow, last = found[0]
+    for column in narrow:
         table.add_column(column, overflow="fold")
+    table.add_column(last, overflow="fold", min_width=_LAST_WIDTH if narrow else None)
     for row in found:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     _console().print(table)
@@ -632,7 +637,9 @@ def _print_table(found: list[dict[str, Any]]) -> None:
 
 def _console() -> Console:
     # What is printed comes from pages and people: a "[/b]" or ":smile:" in it is no markup.
-    return Console(highlight=False, markup=False, emoji=False)
+    # A file or pipe is no narrow window.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 @contextmanager

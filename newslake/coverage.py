@@ -113,11 +113,15 @@ def lines(rows: Iterable[Row]) -> list[Row]:
             **{name: row[name] for name in ("date", "source")},
             **(_runs(row) if "done" in row else {}),
             "URLs": row["discovered"],
-            "known": row["known"],
-            "states": ", ".join(f"{count} {state}" for state, count in row["states"].items()),
+            "states": ", ".join(f"{count} {state}" for state, count in _states(row)),
         }
         for row in rows
     ]
+
+
+def _states(row: Row) -> Iterable[tuple[str, int]]:
+    known = [("known", row["known"])] if row["known"] else []
+    return [*row["states"].items(), *known]
 
 
 def remarks(rows: Iterable[Row]) -> list[str]:
@@ -135,8 +139,11 @@ def remarks(rows: Iterable[Row]) -> list[str]:
 
 def _runs(row: Row) -> Row:
     return {
-        "schedule": row["schedule"] or "by hand",
-        "runs": f"{row['done']} of {row['expected']}" if row["schedule"] else str(row["done"]),
+        "runs": (
+            f"{row['done']} of {row['expected']} {row['schedule']}"
+            if row["schedule"]
+            else f"{row['done']} by hand"
+        ),
         "failed": row["failed"] or None,
         "closed": "yes" if row["closed"] else "no",
     }
