@@ -151,7 +151,7 @@ def test_flags_and_failures_are_remarked_on(store):
 def test_a_person_reads_short_lines(store):
     (line,) = coverage.lines(coverage.by_day(store, TUESDAY, TUESDAY, (), NOW))
     assert (line["runs"], line["failed"], line["closed"]) == ("1 of 4 every-6-hours", 1, "yes")
-    assert line["states"] == "1 failed-http, 2 published, 1 skipped-robots"
+    assert line["states"] == "1 failed-http, 2 published, 1 skipped-robots, 1 known"
     (line,) = coverage.lines(coverage.by_run(store, FIRST, ()))
     assert (line["URLs"], "runs" in line) == (3, False)
 
