@@ -1,9 +1,9 @@
 """Reading WARC files (ISO 28500): ours, and those that others made.
 
 Ours hold one gzip member per record, so a page is a range read; a metadata record right before
-a response says which listing led to it. Foreign files (CC-NEWS, wget, warcio) are read the same
-way, compressed or not, whatever their content and transfer encodings. One damaged record costs
-that record: reading goes on at the next one.
+a response says which listing led to it, and what its site said of its rights. Foreign files
+(CC-NEWS, wget, warcio) are read the same way, compressed or not, whatever their content and
+transfer encodings. One damaged record costs that record: reading goes on at the next one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -37,6 +37,7 @@ _CHUNK = 1 << 16
 _STATEMENT_BYTES = 16_384  # a metadata record is some hundred bytes; hundreds of tags fit in
 _MAX_RECORD = 256 << 20  # bytes of one record unpacked; beyond it is no page but a bomb
 _KINDS = WarcRecordType.response | WarcRecordType.metadata
+_REPEATED = ("content-signal", "link", "x-robots-tag")  # headers whose every line counts
 _DECODINGS: tuple[Literal["all", "transfer", "content", "none"], ...] = (
     "all",
     "transfer",
@@ -100,22 +101,8 @@ def read_pages(
         said = {}
 
 
-def read_page(
-    store: Store, pointer: WarcPointer, *, hints: Hints | None = None, source: str | None = None
-) -> Page | None:
-    """The page that a pointer names, by one range read; None when it is gone or damaged.
-
-    Raises StoreError when the store does not answer.
-    """
-    try:
-        data = store.get_range(pointer.key, pointer.offset, pointer.length)
-    except ObjectNotFound:
-        return None
-    return read_member(data, hints=hints, source=source)
-
-
 def read_listed_page(store: Store, pointer: WarcPointer, *, source: str) -> StoredPage | None:
-    """The page that a pointer into our own raw zone names, with what its listing said.
+    """The page that a pointer into our own raw zone names, with what was said of it.
 
     That lies in the member right before the page's. None when the page is gone or damaged;
     raises StoreError when the store does not answer.
@@ -131,10 +118,14 @@ def read_listed_page(store: Store, pointer: WarcPointer, *, source: str) -> Stor
 
 
 def read_member(
-    data: bytes, *, hints: Hints | None = None, source: str | None = None
+    data: bytes,
+    *,
+    hints: Hints | None = None,
+    rights: Mapping[str, object] | None = None,
+    source: str | None = None,
 ) -> Page | None:
     """The page in one record's bytes, as a pointer cuts them; None when it is damaged."""
-    said: dict[str, object] = {"hints": hints}
+    said: dict[str, object] = {"hints": hints, "rights": rights}
     for record, _ in _records(data, "", Damage()):
         try:
             return _page(record, said, source)
@@ -334,7 +325,7 @@ def _page(record: WarcRecord, said: dict[str, object], source: str | None) -> Pa
         return None
     content = record.reader.read()
     status, headers, body = _http(content)
-    hints = said.get("hints")
+    hints, rights = said.get("hints"), said.get("rights")
     return Page(
         url=url,
         body=body,
@@ -343,6 +334,7 @@ def _page(record: WarcRecord, said: dict[str, object], source: str | None) -> Pa
         status=status,
         source=source,
         hints=hints if isinstance(hints, Hints | dict) else None,
+        rights=rights if isinstance(rights, Mapping) else None,
     )
 
 
@@ -370,11 +362,22 @@ def _http(content: bytes) -> tuple[int, dict[str, str], bytes]:
         except (OSError, ValueError) as error:
             failure = error
             continue
-        headers = dict(record.http_headers)
-        if decoding != "all" and headers.get("Content-Encoding", "").lower() == "deflate":
+        headers = _joined(record.http_headers)
+        if decoding != "all" and headers.get("content-encoding", "").lower() == "deflate":
             body = _raw_deflate(body)
         return record.http_headers.status_code or 200, headers, body
     raise failure
+
+
+def _joined(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by lower-case name; of one that may only come once, the first line counts."""
+    headers: dict[str, str] = {}
+    for name, value in ((name.lower(), value) for name, value in lines):
+        if name in headers and name in _REPEATED:
+            headers[name] += f", {value}"
+        else:
+            headers.setdefault(name, value)
+    return headers
 
 
 def _raw_deflate(body: bytes) -> bytes:

@@ -24,7 +24,7 @@ from processing.dates import date_article
 from processing.language import detect_language
 from processing.layout import modernise
 from processing.metadata import PageMetadata, names, plain, read_metadata
-from processing.records import Article, Hints, Page, Rejection, State
+from processing.records import Article, Hints, Page, Rejection, Rights, State
 from processing.rejection import (
     blocked,
     claims_article,
@@ -33,6 +33,7 @@ from processing.rejection import (
     not_html,
     too_short,
 )
+from processing.rights import Statement, of_headers, of_json_ld, of_page, together
 from processing.texts import content_hash, count_words, normalise_text
 from processing.urls import url_id, url_key
 from processing.wire import find_agency
@@ -86,6 +87,7 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
     if tree is None:
         return Rejection(State.REJECTED_NOT_HTML, "the body is no HTML document")
     said = read_metadata(tree, page.url)
+    rights = _rights(tree, said, page)
     hints = Hints.of(page.hints)
     headings = [text for h1 in tree.iter("h1") if (text := plain("".join(h1.itertext())))]
     dating = date_article(tree, said, hints, page.fetched_at)
@@ -140,6 +142,7 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
         image_url=said.image_url,
         is_accessible_for_free=said.is_accessible_for_free,
         wire=find_agency(authors, text),
+        rights=rights,
         content_hash=content_hash(text),
         extractor=extractor(),
     )
@@ -149,6 +152,16 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
 def extractor() -> str:
     """Name and version of what extracts: equal where the same page gives the same article."""
     return f"newslake/{version('newslake')}+trafilatura/{version('trafilatura')}"
+
+
+def _rights(tree: HtmlElement, said: PageMetadata, page: Page) -> Rights:
+    """What page, response and site said, in this order."""
+    return together(
+        of_page(tree, page.url),
+        of_json_ld(said.article),
+        of_headers(page.headers),
+        Statement.from_json(page.rights),
+    ).rights
 
 
 def _engine_text(tree: HtmlElement, url: str) -> str:

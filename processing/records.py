@@ -135,7 +135,8 @@ class Page:
     ``url`` is the address it was finally read from, ``body`` the decompressed bytes,
     ``fetched_at`` an aware datetime, ``headers`` the response's (looked up without regard to
     case), ``source`` the id of the source that led to it, ``hints`` what its listing said (a
-    mapping of the same names will do).
+    mapping of the same names will do), ``rights`` what its site said of the address when it was
+    fetched (``processing.rights.Statement.to_json``).
     """
 
     url: str
@@ -145,6 +146,7 @@ class Page:
     status: int = 200
     source: str | None = None
     hints: Hints | Mapping[str, Any] | None = None
+    rights: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hints", Hints.of(self.hints))

@@ -35,7 +35,7 @@ TopicMaps = Mapping[str, Mapping[str, str]]
 EXTRACTED_COLUMNS = (
     "title", "text", "authors", "published_at", "published_source", "published_precision",
     "modified_at", "canonical_url", "language", "section", "tags", "summary", "word_count",
-    "image_url", "is_accessible_for_free", "wire", "content_hash",
+    "image_url", "is_accessible_for_free", "wire", "rights", "content_hash",
 )  # fmt: skip
 """What a page says anew. Identity, date and moments of fetching stay as first published."""
 

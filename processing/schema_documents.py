@@ -122,9 +122,14 @@ _ARTICLE = {
         " spaces between."
     ),
     "rights": Column(
-        "What the publisher allows: `robots`, `tdm` and `ai` (`allowed`, `denied`, `unknown`),"
-        " `licence` (a URL), `evidence` (as written).",
-        "always, for now: not read yet",
+        "What the publisher said when the page was fetched; newslake grants nothing. `robots`"
+        " (to newslake, by robots.txt), `tdm` (text and data mining, by TDMRep) and `ai` (training"
+        " or feeding models: robots.txt shuts out a known AI crawler, a Content Signal, or"
+        " `noai`) are `allowed`, `denied` or `unknown`: nobody said. A denial in one place"
+        " outweighs a permission in another. `licence` is a licence's URL, `evidence` quotes what"
+        " was read. Of an imported page only headers and page were asked.",
+        "the row is older than the reading of rights; `reprocess` fills in what the stored page"
+        " tells",
     ),
     "extractor": Column("Name and version of what made `text` out of the page."),
     "run_id": Column("Run that last wrote the row; its manifest is `runs/<run_id>.json`."),
@@ -216,7 +221,8 @@ STATES: dict[State, str] = {
     " the same page again",
     State.DUPLICATE_NEAR: "nearly the text of an article, or contained in one (not produced yet)",
     State.SKIPPED_ROBOTS: "robots.txt forbids it",
-    State.SKIPPED_RIGHTS: "a reservation that the source honours forbids it",
+    State.SKIPPED_RIGHTS: "its publisher reserves what the source honours (`tdm`, `ai`,"
+    " `noindex`): not taken",
     State.SKIPPED_RULE: "the source's own allow and deny rules leave it out",
     State.SKIPPED_OLD: "older than the source's max_age_days",
     State.SKIPPED_LIMIT: "beyond the source's max_articles of this run; a later run may take it",

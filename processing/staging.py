@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from processing import tables
-from processing.archive import Damage, read_member, read_page, read_pages
+from processing.archive import Damage, read_listed_page, read_member, read_pages
 from processing.pool import ExtractionPool, Outcome
 from processing.records import (
     FETCHED,
@@ -31,6 +31,7 @@ from processing.records import (
     Hints,
     Page,
     Visit,
+    WarcPointer,
     run_day,
 )
 from processing.storage import Store
@@ -51,10 +52,14 @@ class StageResult:
 
 @dataclass(slots=True)
 class _Raw:
-    """The run's raw files on local disk, by key, and where each URL's last page lies."""
+    """The run's raw files on local disk, by key, and where each URL's last page lies.
+
+    ``rights`` is what a page's site said, where it said anything: the files alone know it.
+    """
 
     files: dict[str, Path] = field(default_factory=dict)
     visits: dict[str, Visit] = field(default_factory=dict)
+    rights: dict[WarcPointer, Mapping[str, Any]] = field(default_factory=dict)
     damage: Damage = field(default_factory=Damage)
 
 
@@ -170,10 +175,13 @@ def _read(store: Store, raw: _Raw, visit: Visit, source: str) -> Page | None:
         return None
     path = raw.files.get(visit.warc.key)
     if path is None:
-        return read_page(store, visit.warc, hints=visit.hints, source=source)
+        stored = read_listed_page(store, visit.warc, source=source)
+        return replace(stored.page, hints=visit.hints) if stored else None
     with path.open("rb") as file:
         file.seek(visit.warc.offset)
-        return read_member(file.read(visit.warc.length), hints=visit.hints, source=source)
+        data = file.read(visit.warc.length)
+    rights = raw.rights.get(visit.warc)
+    return read_member(data, hints=visit.hints, rights=rights, source=source)
 
 
 def _download(store: Store, run_id: str, source: str, directory: Path) -> _Raw:
@@ -188,6 +196,8 @@ def _download(store: Store, run_id: str, source: str, directory: Path) -> _Raw:
         raw.files[key] = path
         for stored in read_pages(data, key, source=source, damage=raw.damage):
             if stored.pointer:
+                if stored.page.rights:
+                    raw.rights[stored.pointer] = stored.page.rights
                 raw.visits[_key(stored.discovered_url)] = Visit(
                     url=stored.discovered_url,
                     outcome=FETCHED,

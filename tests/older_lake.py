@@ -40,7 +40,13 @@ def story(title: str, section: str = "News", day: str = "2026-11-10") -> bytes:
 
 
 def crawl(
-    store: Store, run_id: str, folder: Path, pages: dict[str, bytes], *, extractor=older
+    store: Store,
+    run_id: str,
+    folder: Path,
+    pages: dict[str, bytes],
+    *,
+    extractor=older,
+    rights=None,
 ) -> None:
     """Store pages by URL (``https://<source>.example/...``), and publish what is made of them."""
     sources = sorted({_source(url) for url in pages})
@@ -53,6 +59,7 @@ def crawl(
             if _source(url) == source:
                 hints = Hints(title="As listed", tags=("town",)).to_json()
                 said = {"url": url, "discovered_via": f"https://{source}.example/feed"}
+                said |= {"rights": rights} if rights else {}
                 raw.write(url, moment, WireResponse(HEAD, body), {**said, "hints": hints})
         for key, file in raw.files.items():
             store.put_file(key, file)

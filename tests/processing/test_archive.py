@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from warc_files import packed, record, response, statement
 
 from processing import archive
-from processing.archive import Damage, read_listed_page, read_member, read_page, read_pages
+from processing.archive import Damage, read_listed_page, read_member, read_pages
 from processing.records import Hints, WarcPointer
 from processing.storage import Store
 
 AT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 BODY = b"<html><body><p>Words of a page.</p></body></html>"
 URLS = [f"https://courier.example/{n}" for n in range(4)]
+RIGHTS = {"ai": "denied", "evidence": ["robots.txt: User-agent: GPTBot / Disallow: /"]}
 INFO = record("warcinfo", b"software: x\r\n", "", AT, "application/warc-fields")
 
 
@@ -37,6 +38,7 @@ def ours() -> bytes:
             "url": url + "?listed",
             "discovered_via": "https://courier.example/rss",
             "hints": hints,
+            "rights": RIGHTS,
         }
         records += [statement(url, AT, said), response(url, BODY, AT)]
     return packed(*records)
@@ -49,18 +51,31 @@ def test_pages_come_with_what_their_listing_said() -> None:
     first = stored[0]
     assert first.discovered_via == "https://courier.example/rss"
     assert first.page.hints == Hints(title="T", published=date(2026, 11, 19))
+    assert first.page.rights == RIGHTS
     assert (first.page.body, first.page.fetched_at, first.page.source) == (BODY, AT, "courier")
     assert first.page.headers["content-type"] == "text/html"
 
 
-def test_a_pointer_reads_its_page_alone(store: Store) -> None:
-    store.put("raw/a.warc.gz", ours())
-    for stored in read_pages(ours(), "raw/a.warc.gz"):
+def test_a_pointer_cuts_out_its_page_alone() -> None:
+    data = ours()
+    for stored in read_pages(data, "k"):
         assert stored.pointer is not None
-        again = read_page(store, stored.pointer, hints=Hints.of(stored.page.hints))
-        assert again == stored.page
-    assert read_page(store, WarcPointer("raw/none.warc.gz", 0, 10)) is None
-    assert read_page(store, WarcPointer("raw/a.warc.gz", 5, 50)) is None
+        member = data[stored.pointer.offset : stored.pointer.offset + stored.pointer.length]
+        hints = Hints.of(stored.page.hints)
+        assert read_member(member, hints=hints, rights=RIGHTS) == stored.page
+    assert read_member(data[5:55]) is None
+
+
+def test_what_is_no_statement_of_rights_is_left_aside() -> None:
+    said: dict[str, object] = {"url": URLS[0], "rights": "all reserved"}
+    (stored,) = read_pages(packed(statement(URLS[0], AT, said), response(URLS[0], BODY, AT)), "k")
+    assert stored.page.rights is None
+
+
+def test_each_line_of_a_header_that_may_repeat_counts() -> None:
+    headers = "X-Robots-Tag: noai\r\nx-robots-tag: noindex\r\nContent-Type: text/plain\r\n"
+    (stored,) = read_pages(packed(response(URLS[0], BODY, AT, headers)), "k")
+    assert stored.page.headers == {"content-type": "text/html", "x-robots-tag": "noai, noindex"}
 
 
 def test_a_page_of_ours_is_read_with_what_its_listing_said(store: Store) -> None:

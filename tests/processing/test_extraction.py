@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing.extraction import SiteTemplate, extract
-from processing.records import Article, Page, Rejection, State
+from processing.records import Article, Page, Rejection, Rights, State
 from processing.urls import url_id, url_key
 
 FETCHED = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -224,6 +224,53 @@ def test_agency_in_a_dateline() -> None:
 
 
 # --- what is no article
+
+
+def test_rights_are_what_page_response_and_site_said() -> None:
+    head = '<meta name="robots" content="noai"><link rel="license" href="/terms">' + json_ld(
+        headline="Tram line opens", license="https://other.example/terms"
+    )
+    site = {
+        "robots": "allowed",
+        "tdm": "denied",
+        "licence": "https://www.courier.example/rsl.xml",
+        "evidence": ["tdmrep.json: location /, tdm-reservation 1"],
+    }
+    headers = {"X-Robots-Tag": "noai", "TDM-Reservation": "0"}
+    assert found(article_html(head), headers=headers, rights=site).rights == Rights(
+        robots="allowed",
+        tdm="denied",
+        ai="denied",
+        licence="https://www.courier.example/terms",
+        evidence='<meta name="robots" content="noai">; <link rel="license" href="/terms">; '
+        "json-ld: license: https://other.example/terms; TDM-Reservation: 0; X-Robots-Tag: noai; "
+        "tdmrep.json: location /, tdm-reservation 1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "licence"),
+    [
+        (" https://a.example/terms ", "https://a.example/terms"),
+        (
+            [{"@type": "CreativeWork", "url": "https://a.example/by/4.0"}],
+            "https://a.example/by/4.0",
+        ),
+        ({"@id": "#licence"}, None),
+        ("https://a.example/\ud800", None),
+        ("CC BY 4.0", None),
+        ([None, 4, {}], None),
+    ],
+)
+def test_json_ld_may_name_the_licence(said: object, licence: str | None) -> None:
+    page_rights = found(article_html(json_ld(headline="Tram line opens", license=said))).rights
+    assert page_rights is not None
+    assert page_rights.licence == licence
+    assert bool(page_rights.evidence) == bool(licence)
+
+
+def test_a_page_of_which_nothing_is_said_has_unknown_rights() -> None:
+    assert found(article_html()).rights == Rights("unknown", "unknown", "unknown")
 
 
 def test_not_html() -> None:

@@ -8,7 +8,7 @@ from itertools import count
 
 import pyarrow.dataset as ds
 import pytest
-from older_code import OLD, failing, older
+from older_code import OLD, failing, older, without_rights
 from older_lake import FIRST, SECOND, STUB, crawl, story
 
 from processing import dataset
@@ -219,6 +219,23 @@ def test_a_selection_by_source_and_by_day(lake, pool):
     assert differences(lake, pool, Selection(first=date(2026, 11, 11))) == {}
     eighth = Selection(date(2026, 11, 8), date(2026, 11, 8))
     assert set(differences(lake, pool, eighth)) == {f"{HERALD}/early"}
+
+
+def test_rows_from_before_rights_were_read_gain_them(store, pool, tmp_path):
+    pages = {f"{HERALD}/same": PAGES[f"{HERALD}/same"]}
+    rights = {"tdm": "denied", "evidence": ["tdmrep.json: location /, tdm-reservation 1"]}
+    crawl(store, FIRST, tmp_path, pages, extractor=without_rights, rights=rights)
+    assert by_url(store, "articles")[f"{HERALD}/same"]["rights"] is None
+    assert differences(store, pool)[f"{HERALD}/same"].columns == ["rights"]
+    commit(store, pool)
+    assert by_url(store, "articles")[f"{HERALD}/same"]["rights"] == {
+        "robots": "unknown",
+        "tdm": "denied",
+        "ai": "unknown",
+        "licence": None,
+        "evidence": "tdmrep.json: location /, tdm-reservation 1",
+    }
+    assert differences(store, pool) == {}
 
 
 def test_a_source_map_decides_todays_topic(lake, pool):

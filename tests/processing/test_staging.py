@@ -47,6 +47,7 @@ def put_raw(store: Store, attempt: int, *pages: tuple[str, bytes], run: str = RU
             "discovered_via": VIA,
             "at": AT.isoformat(),
             "hints": {"section": "City"},
+            "rights": {"robots": "allowed", "tdm": "denied", "evidence": ["tdmrep.json"]},
         }
         records += [statement(url, AT, said), response(url, body, AT)]
     data = packed(*records)
@@ -158,6 +159,16 @@ def test_pages_of_a_dead_run_are_read_where_they_lie(store: Store) -> None:
     run_stage(store)
     assert states(store) == {"a": tables.EXTRACTED, "b": "failed-extraction"}
     assert rows(store, "articles")[0]["warc_key"].endswith("20261119T063000Z-fedcba-1-000.warc.gz")
+
+
+def test_rights_arrive_from_where_the_page_lies(store: Store) -> None:
+    before = put_raw(store, 1, (f"{SITE}/a", html("Water")), run="20261119T063000Z-fedcba")
+    now = put_raw(store, 1, (f"{SITE}/b", html("Fire")), (f"{SITE}/c", html("Wind")))
+    put_ledger(store, 1, *before, *now[:1])  # an attempt may die before its ledger names a page
+    run_stage(store)
+    stated = {"robots": "allowed", "tdm": "denied", "ai": "unknown", "licence": None}
+    found = {row["url"].rpartition("/")[2]: row["rights"] for row in rows(store, "articles")}
+    assert found == {name: stated | {"evidence": "tdmrep.json"} for name in "abc"}
 
 
 def test_a_page_that_hangs_dies_or_raises_costs_itself_alone(store: Store) -> None:

@@ -134,6 +134,7 @@ def test_a_sound_lake_gives_no_findings_and_says_what_it_looked_at(lake):
         "articles": 3,
         "copies": 1,
         "coverage": 6,
+        "revisions": 0,
         "keys": 4,
         "fingerprints": 4,
         "files": sum(len(Tables(lake).files(name)) for name in SCHEMAS),
