@@ -6,8 +6,9 @@ A broken file becomes one sentence and never stops the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -31,6 +32,15 @@ Schedule = Literal["every-15-minutes", "hourly", "every-6-hours", "daily", "week
 """How often a source is due; each schedule that has sources is a DAG of its own."""
 
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+
+INTERVALS: Mapping[str, timedelta] = {
+    "every-15-minutes": timedelta(minutes=15),
+    "hourly": timedelta(hours=1),
+    "every-6-hours": timedelta(hours=6),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(weeks=1),
+}
+"""The time between two runs of a schedule."""
 
 Right = Literal["tdm", "ai", "noindex"]
 """A publisher's reservation that a source may honour beyond robots.txt."""

@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from crawlers.catalogue import Source
+from crawlers.catalogue import INTERVALS, Source
 from crawlers.discovery import Entry, Kind
 from crawlers.refusals import Refusal
 from crawlers.state import (
@@ -24,6 +24,7 @@ from crawlers.state import (
     PENDING,
     SEEN,
     KnownListing,
+    KnownOrigin,
     KnownUrl,
     SourceState,
     known_url,
@@ -33,11 +34,33 @@ from crawlers.state import (
 from crawlers.warc import WarcFiles, WireResponse
 from processing.exceptions import StoreError
 from processing.records import FETCHED, KNOWN, Hints, State, Visit, run_day
+from processing.rights import Statement
 from processing.storage import Store
 from processing.urls import mask, url_id, url_key
 
 MAX_CHILDREN = 50
 """The most sitemaps of one index that are read in a run, the latest first."""
+
+MAX_URL = 8000
+"""The most characters of an address: what RFC 9110 §4.1 recommends to support at least."""
+
+YOUNG = timedelta(hours=48)
+"""Age up to which a published page is asked again by itself: most corrections come before."""
+
+FIRST_RECHECK = timedelta(hours=2)
+"""Age at which that happens first; then each time as late again as the page is old."""
+
+REMEMBERED = timedelta(days=90)
+"""How long a page is known after its last request; one that is still listed is then new again."""
+
+RECHECK_SHARE = 10
+"""One in so many of a run's ``max_articles`` may be such a recheck."""
+
+QUIET = 3
+"""Answers without anything new after which a listing rests."""
+
+MOST_REST = 4
+"""The most of its schedule's intervals that a listing rests."""
 
 Clock = Callable[[], datetime]
 
@@ -46,7 +69,8 @@ Clock = Callable[[], datetime]
 class SourceResult:
     """What became of one source in a run; ``reason`` is a sentence when it is not ``ok``.
 
-    discovered = fetched + known + unchanged + skipped + failed. ``recovered`` of the fetched
+    discovered = fetched + known + unchanged + skipped + failed. ``resting`` of the listings were
+    not asked, since they seldom have anything new. ``recovered`` of the fetched
     were taken over from a run that did not publish; ``skipped`` includes what is forgotten,
     ``failed`` what was rejected unread. ``bytes`` are those of all bodies, unpacked;
     ``problems`` names each listing that failed and why. ``store_failed`` tells a store that did
@@ -58,6 +82,7 @@ class SourceResult:
     reason: str | None
     listings: int = 0
     listings_failed: int = 0
+    resting: int = 0
     discovered: int = 0
     fetched: int = 0
     recovered: int = 0
@@ -100,6 +125,8 @@ class Candidate:
     known: KnownUrl | None
     said: list[Hints] = field(default_factory=list)
     titles: dict[str, str] = field(default_factory=dict)
+    recheck: bool = False
+    """Whether it is asked for its age alone."""
 
     @property
     def changed(self) -> bool:
@@ -112,8 +139,9 @@ class Candidate:
 
     @property
     def hints(self) -> Hints:
-        """What all the listings said together."""
-        return merge_hints(self.said)
+        """What all the listings said together, and before."""
+        earlier = [Hints.of(json.loads(self.known.hints))] if self.known else []
+        return merge_hints([*self.said, *earlier])
 
     @property
     def dated(self) -> datetime | date | None:
@@ -132,6 +160,7 @@ class SourceCrawl:
 
     Without a store nothing is known from before and nothing is uploaded; WARC files and ledger
     lie under ``directory``. ``forgotten`` are the ids of URL keys that are never fetched again.
+    Only in a ``scheduled`` run do listings rest.
     """
 
     def __init__(
@@ -144,6 +173,7 @@ class SourceCrawl:
         store: Store | None,
         clock: Clock,
         forgotten: Collection[str] = frozenset(),
+        scheduled: bool = False,
     ):
         self.source = source
         self.run_id = run_id
@@ -170,7 +200,9 @@ class SourceCrawl:
         self._candidates: dict[str, Candidate] = {}
         self._listings: dict[str, _ReadListing] = {}
         self._unsettled: set[str] = set()
+        self._scheduled = scheduled
         self._answered = 0
+        self._resting = 0
         self._problems: list[str] = []
         self._bytes = 0
         self._recovered = 0
@@ -191,6 +223,16 @@ class SourceCrawl:
                 self.state.put(replace(row, run_id=self.run_id))
             self._begun = True
 
+    # --- Origins ---
+
+    def known_origin(self, origin: str) -> KnownOrigin | None:
+        """What an origin (``scheme://host``) has said to crawlers."""
+        return self.state.origin(origin)
+
+    def remember_origin(self, row: KnownOrigin) -> None:
+        """Keep what an origin says to crawlers."""
+        self.state.put(row)
+
     # --- Listings ---
 
     def known_listing(self, url: str) -> KnownListing | None:
@@ -198,11 +240,33 @@ class SourceCrawl:
         known = self.state.listing(url)
         return known if known is not None and known.rules == self._rules else None
 
+    def rests(self, url: str) -> bool:
+        """Whether a listing is not asked in this run, since it seldom has anything new.
+
+        Never in a run by hand, nor before the day's first answer: that one closes the day before.
+        """
+        known = self.known_listing(url)
+        if not self._scheduled or known is None or known.quiet < QUIET or not known.asked_at:
+            return False
+        asked = datetime.fromisoformat(known.asked_at)
+        if asked.astimezone(UTC).date() < self._started.astimezone(UTC).date():
+            return False
+        every = INTERVALS[self.source.schedule]
+        rest = every * min(2 << (known.quiet - QUIET), MOST_REST)
+        # Half an interval of grace: runs do not start to the second.
+        return self._started < asked + rest - every / 2
+
+    def listing_rested(self) -> None:
+        """A listing was not asked; what is known of it stands for its answer."""
+        self._answered += 1
+        self._resting += 1
+
     def listing_read(
         self, url: str, kind: Kind, entries: Iterable[Entry], validators: Validators
     ) -> None:
         """A listing came; what it names is discovered."""
         self._answered += 1
+        named = list(entries)
         row = KnownListing(
             key=url,
             kind=kind,
@@ -211,17 +275,31 @@ class SourceCrawl:
             etag=validators.etag,
             last_modified=validators.last_modified,
             body_hash=validators.body_hash,
+            entries=len(named),
+            asked_at=self.clock().isoformat(),
         )
         if kind is Kind.SITEMAP_INDEX:
-            children = [[e.url, e.modified.isoformat() if e.modified else None] for e in entries]
+            children = [[e.url, e.modified.isoformat() if e.modified else None] for e in named]
             self.state.put(replace(row, children=json.dumps(children)))
             return
-        keys = {self._discover(entry, url, kind) for entry in entries}
+        keys = {self._discover(entry, url, kind) for entry in named}
+        if not any(self._is_news(key) for key in keys):
+            before = self.known_listing(url)
+            row = replace(row, quiet=before.quiet + 1 if before else 1)
         self._listings[url] = _ReadListing(row, keys)
 
-    def listing_unchanged(self) -> None:
+    def _is_news(self, key: str) -> bool:
+        candidate = self._candidates.get(key)
+        return candidate is not None and (candidate.known is None or candidate.changed)
+
+    def listing_unchanged(self, url: str) -> None:
         """A listing has nothing new."""
         self._answered += 1
+        known = self.known_listing(url)
+        # Only runs that may rest count the answers: the state is not written for nothing.
+        if known is not None and self._scheduled:
+            asked = self.clock().isoformat()
+            self.state.put(replace(known, asked_at=asked, quiet=known.quiet + 1))
 
     def listing_failed(self, url: str, detail: str) -> None:
         """A listing did not come, or is none."""
@@ -241,11 +319,10 @@ class SourceCrawl:
         try:
             key = url_key(entry.url)
         except ValueError:
-            detail = "no well-formed address"
-            self._settle(
-                entry.url, entry.url, listing, entry.hints, State.SKIPPED_RULE, detail=detail
-            )
-            return entry.url
+            return self._no_address(entry.url, listing, entry.hints, "no well-formed address")
+        if len(entry.url) > MAX_URL:
+            detail = f"its address has {len(entry.url)} characters; {MAX_URL} are the most"
+            return self._no_address(entry.url[:MAX_URL], listing, entry.hints, detail)
         if key not in self.visits:
             found = self._candidates.get(key)
             if found is None:
@@ -256,6 +333,10 @@ class SourceCrawl:
             if entry.title and kind is not Kind.SECTION:
                 found.titles[_mark(listing)] = _mark(entry.title)
         return key
+
+    def _no_address(self, url: str, listing: str, hints: Hints, detail: str) -> str:
+        self._settle(url, url, listing, hints, State.SKIPPED_RULE, detail=detail)
+        return url
 
     # --- Articles ---
 
@@ -279,7 +360,25 @@ class SourceCrawl:
             else:
                 wanted.append(candidate)
         wanted.sort(key=lambda candidate: _newest_first(candidate.dated))
-        return wanted
+        return wanted + self._rechecks(len(wanted))
+
+    def _rechecks(self, wanted: int) -> list[Candidate]:
+        """Young pages that are due to be asked again, as far as the run's limit lets them."""
+        limit = self.source.max_articles
+        places = min(max(1, limit // RECHECK_SHARE), max(0, limit - wanted))
+        due: list[Candidate] = []
+        for known in self.state.young(self._started - YOUNG):
+            if len(due) == places:
+                break
+            visit = self.visits.get(known.key)
+            if _recheck_due(known, self._started) and (visit is None or visit.outcome == KNOWN):
+                found = self._candidates.get(known.key)
+                candidate = found or Candidate(known.key, known.url, known.discovered_via, known)
+                candidate.recheck = True
+                self._candidates[known.key] = candidate
+                self.visits.pop(known.key, None)
+                due.append(candidate)
+        return due
 
     def _ruled_out(self, candidate: Candidate) -> Refusal | None:
         source, url = self.source, candidate.url
@@ -295,20 +394,31 @@ class SourceCrawl:
         return None
 
     def fetched(
-        self, candidate: Candidate, url: str, wire: WireResponse, validators: Validators
+        self,
+        candidate: Candidate,
+        url: str,
+        wire: WireResponse,
+        validators: Validators,
+        statement: Statement | None = None,
     ) -> None:
-        """An article page came from ``url``: it goes to WARC, unless its body is known."""
+        """An article page came from ``url``: it goes to WARC, unless its body is known.
+
+        ``statement`` is what its site says may be done with it, where that was asked.
+        """
         at = self.clock()
         known = candidate.known
         if known is not None and known.body_hash == validators.body_hash:
             self.unchanged(candidate, 200, validators)
             return
-        said = {
+        said: dict[str, Any] = {
             "url": candidate.url,
             "discovered_via": candidate.discovered_via,
             "at": at.isoformat(),
             "hints": candidate.hints.to_json(),
+            "rights": statement.to_json() if statement else {},
         }
+        if wire.rendered:
+            said["rendered"] = True
         pointer = self._warc.write(url, at, wire, said)
         self._remember(
             candidate,
@@ -352,7 +462,8 @@ class SourceCrawl:
             return
         at = self.clock()
         if not refusal.final:
-            self._unsettled.add(candidate.key)
+            if not candidate.recheck:
+                self._unsettled.add(candidate.key)
         elif not refusal.state.startswith("skipped"):
             self._drop(candidate, at)
         self._end(
@@ -369,11 +480,18 @@ class SourceCrawl:
         row = replace(known, modified=newest.isoformat() if newest else None)
         self.state.put(row.with_titles(candidate.titles))
 
-    def over_limit(self, candidate: Candidate) -> None:
-        """An article whose turn does not come in this run."""
+    def over_limit(self, candidate: Candidate, detail: str) -> None:
+        """An article whose turn does not come in this run, and why."""
+        if candidate.recheck:
+            self._leave(candidate)
+            return
         self._unsettled.add(candidate.key)
-        detail = f"max_articles is {self.source.max_articles}"
         self._end(candidate, State.SKIPPED_LIMIT, detail=detail)
+
+    def _leave(self, candidate: Candidate) -> None:
+        """A recheck that is not made: only what a listing named has an end in this run."""
+        if candidate.said:
+            self._end(candidate, KNOWN)
 
     def received(self, size: int) -> None:
         """Count the bytes of a body."""
@@ -401,13 +519,20 @@ class SourceCrawl:
 
     def _close_open(self) -> None:
         for candidate in self._candidates.values():
-            if candidate.key not in self.visits:
+            if candidate.key in self.visits:
+                continue
+            if candidate.recheck:
+                self._leave(candidate)
+            else:
                 self._unsettled.add(candidate.key)
                 detail = "the crawl was cut short before its turn"
                 self._end(candidate, State.SKIPPED_LIMIT, detail=detail)
         for read in self._listings.values():
+            known = self.state.listing(read.row.key)
             if not read.keys & self._unsettled:
                 self.state.put(read.row)
+            elif known is not None and known.quiet:
+                self.state.put(replace(known, quiet=0))  # it has something to be asked for
 
     def _write(self) -> None:
         lines = [json.dumps(v.to_json(), ensure_ascii=False) + "\n" for v in self.visits.values()]
@@ -420,6 +545,7 @@ class SourceCrawl:
         for key, path in self._warc.files.items():
             self._store.put_file(key, path)
         self._store.put(f"staged/run={self.run_id}/source={self.source.id}/{name}", ledger)
+        self.state.drop_before(self._started - REMEMBERED)
         self.state.save(self._store, self.source.id)
 
     def result(self, finish_reason: str) -> SourceResult:
@@ -435,6 +561,7 @@ class SourceCrawl:
             reason=reason,
             listings=self._answered + len(self._problems),
             listings_failed=len(self._problems),
+            resting=self._resting,
             discovered=len(outcomes),
             fetched=fetched,
             recovered=self._recovered,
@@ -492,6 +619,11 @@ class SourceCrawl:
             url, hints = mask(url), Hints()
         visit = Visit(url=url, outcome=outcome, discovered_via=listing, at=at, hints=hints, **said)
         self.visits.setdefault(key, visit)
+
+
+def _recheck_due(known: KnownUrl, now: datetime) -> bool:
+    first, last = (datetime.fromisoformat(said) for said in (known.first_seen, known.fetched_at))
+    return now >= last + max(FIRST_RECHECK, last - first)
 
 
 def _fingerprint(source: Source) -> str:

@@ -18,8 +18,9 @@ from processing.records import FETCHED, Hints, Visit, WarcPointer
 from processing.storage import Store
 from processing.urls import address_id, url_id
 
-VERSION = 1
-"""Format of the SQLite file, in its ``user_version``."""
+VERSION = 2
+"""Format of the SQLite file, in its ``user_version``. 2 added ``origins``, and to ``listings`` what
+tells how often it has something new."""
 
 SAVE_ATTEMPTS = 8
 """How often a save that lost its race reads again and merges before it gives up."""
@@ -96,7 +97,8 @@ class KnownListing:
 
     ``rules`` marks the source's rules it was read under: with other rules it is read in full.
     ``children`` are a sitemap index's entries as ``[url, lastmod]`` in JSON, so that a 304 of
-    the index does not hide them.
+    the index does not hide them. ``entries`` is how many it last had, ``asked_at`` when it was
+    last asked (ISO 8601), ``quiet`` how many times in a row it has then had nothing new.
     """
 
     TABLE: ClassVar[str] = "listings"
@@ -109,6 +111,31 @@ class KnownListing:
     last_modified: str | None = None
     body_hash: str | None = None
     children: str = "[]"
+    entries: int = 0
+    asked_at: str = ""
+    quiet: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOrigin:
+    """A row of ``origins``: what ``scheme://host`` says of itself to crawlers.
+
+    ``robots`` is the text of its robots.txt, None where it has none, ``tdmrep`` of its
+    ``/.well-known/tdmrep.json``; ``asked_at`` and ``tdmrep_asked_at`` are when (ISO 8601, empty:
+    never). Before ``closed_until`` (ISO 8601) it wants no request at all.
+    """
+
+    TABLE: ClassVar[str] = "origins"
+
+    key: str
+    robots: str | None = None
+    asked_at: str = ""
+    tdmrep: str | None = None
+    tdmrep_asked_at: str = ""
+    closed_until: str = ""
+
+
+Row = KnownUrl | KnownListing | KnownOrigin
 
 
 class SourceState:
@@ -122,7 +149,7 @@ class SourceState:
         self._etag: str | None = None
         self._forgotten = forgotten
         self._purged = False
-        self._changes: dict[tuple[str, str], KnownUrl | KnownListing] = {}
+        self._changes: dict[tuple[str, str], Row] = {}
 
     @classmethod
     def load(cls, store: Store, source: str, forgotten: Collection[str] = frozenset()) -> Self:
@@ -146,6 +173,19 @@ class SourceState:
         row = self._database.execute("SELECT * FROM listings WHERE key = ?", (url,)).fetchone()
         return KnownListing(*row) if row else None
 
+    def origin(self, origin: str) -> KnownOrigin | None:
+        """What is known of an origin."""
+        row = self._database.execute("SELECT * FROM origins WHERE key = ?", (origin,)).fetchone()
+        return KnownOrigin(*row) if row else None
+
+    def young(self, since: datetime) -> list[KnownUrl]:
+        """Published pages first seen since a moment, those asked longest ago first."""
+        rows = self._database.execute(
+            "SELECT * FROM urls WHERE status = 'seen' AND first_seen >= ? ORDER BY fetched_at, key",
+            (since.isoformat(),),
+        )
+        return [KnownUrl(*row) for row in rows]
+
     def pending(self) -> list[KnownUrl]:
         """Pages in raw/ that no published run has taken in, oldest first."""
         rows = self._database.execute(
@@ -153,7 +193,18 @@ class SourceState:
         )
         return [KnownUrl(*row) for row in rows]
 
-    def put(self, row: KnownUrl | KnownListing) -> None:
+    def drop_before(self, moment: datetime) -> None:
+        """Let go of settled pages that were last asked before a moment, or the file grows forever.
+
+        No reason to write the state by itself.
+        """
+        with self._database:
+            self._database.execute(
+                "DELETE FROM urls WHERE status != 'pending' AND fetched_at < ?",
+                (moment.isoformat(),),
+            )
+
+    def put(self, row: Row) -> None:
         """Remember a row in place of what was known under its key."""
         self._changes[row.TABLE, row.key] = row
         _upsert(self._database, [row])
@@ -192,9 +243,9 @@ class SourceState:
         self._read(store, source)
         _upsert(self._database, [row for row in mine if not self._outdone(row)])
 
-    def _outdone(self, row: KnownUrl | KnownListing) -> bool:
+    def _outdone(self, row: Row) -> bool:
         """Whether the other run has the page that this one was refused."""
-        if isinstance(row, KnownListing) or row.status != DROPPED:
+        if not isinstance(row, KnownUrl) or row.status != DROPPED:
             return False
         other = self.url(row.key)
         return other is not None and other.status != DROPPED
@@ -214,6 +265,7 @@ class SourceState:
                     f"{store.url}/{_key(source)} has format {version} and this newslake reads up"
                     f" to {VERSION}; upgrade newslake"
                 )
+            _upgrade(self._database, version)
             self._promote(store)
             settled = "status != 'pending'"
             self._purged |= _purge(self._database, self._forgotten, settled)
@@ -381,16 +433,29 @@ def _open(data: bytes) -> sqlite3.Connection:
         database.deserialize(data)
         return database
     database.execute(f"PRAGMA user_version = {VERSION}")
-    for row_type in (KnownUrl, KnownListing):
-        names = [field.name for field in fields(row_type)]
-        columns = ", ".join(["key PRIMARY KEY", *names[1:]])
-        database.execute(f"CREATE TABLE {row_type.TABLE} ({columns}) WITHOUT ROWID")
+    for row_type in (KnownUrl, KnownListing, KnownOrigin):
+        _create(database, row_type)
     database.execute("CREATE INDEX pending ON urls (run_id) WHERE status = 'pending'")
     database.commit()
     return database
 
 
-def _upsert(database: sqlite3.Connection, rows: Iterable[KnownUrl | KnownListing]) -> None:
+def _create(database: sqlite3.Connection, row_type: type[Row]) -> None:
+    names = [field.name for field in fields(row_type)]
+    columns = ", ".join(["key PRIMARY KEY", *names[1:]])
+    database.execute(f"CREATE TABLE {row_type.TABLE} ({columns}) WITHOUT ROWID")
+
+
+def _upgrade(database: sqlite3.Connection, version: int) -> None:
+    """Bring a file of an older format up to this one."""
+    if version < 2:
+        _create(database, KnownOrigin)
+        for column, before in (("entries", "0"), ("asked_at", "''"), ("quiet", "0")):
+            database.execute(f"ALTER TABLE listings ADD COLUMN {column} DEFAULT {before}")
+        database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _upsert(database: sqlite3.Connection, rows: Iterable[Row]) -> None:
     with database:
         for row in rows:
             values: tuple[Any, ...] = astuple(row)

@@ -35,7 +35,11 @@ class CrawlOperator(BaseOperator):
         """Run the crawl; counts by source."""
         self._crawl = Crawl(os.environ)
         attempt = context["ti"].try_number
-        return self._crawl.run(self.batch["sources"], run_id_in(context), attempt, self.log.info)
+        # Also a scheduled DAG can be started by hand: whoever does wants every listing asked.
+        due = context["dag_run"].run_type == "scheduled"
+        return self._crawl.run(
+            self.batch["sources"], run_id_in(context), attempt, self.log.info, scheduled=due
+        )
 
     def on_kill(self) -> None:
         """End the crawl's whole process group."""

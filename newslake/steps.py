@@ -78,9 +78,12 @@ class Crawl:
         run_id: str,
         attempt: int,
         say: Callable[[str], object] = log.info,
+        *,
+        scheduled: bool = False,
     ) -> dict[str, Any]:
         """Crawl the sources that have not succeeded in an earlier attempt; counts by source.
 
+        ``scheduled`` tells a run that was due from one by hand, which asks every listing.
         Everything fetched is in the lake when this returns or raises. ``say`` gets each line
         of the crawl's log. Raises CrawlError naming the sources that failed as a whole.
         """
@@ -88,7 +91,9 @@ class Crawl:
         earlier = results(self._environ, run_id, sources)
         open_sources = [id_ for id_ in sources if not earlier.get(id_, {}).get("ok")]
         with tempfile.TemporaryDirectory(prefix="newslake-crawl-") as folder:
-            found = self._crawl(open_sources, run_id, attempt, Path(folder), say)
+            found = self._crawl(
+                open_sources, run_id, attempt, Path(folder), say, scheduled=scheduled
+            )
         for result in found:
             key = f"staged/run={run_id}/source={result['source']}/result-{attempt}.json"
             store.put(key, json.dumps(result).encode())
@@ -112,6 +117,8 @@ class Crawl:
         attempt: int,
         folder: Path,
         say: Callable[[str], object],
+        *,
+        scheduled: bool,
     ) -> list[dict[str, Any]]:
         if not sources:
             return []
@@ -119,6 +126,7 @@ class Crawl:
         command = [sys.executable, "-m", "crawlers.crawl"]
         command += ["--run-id", run_id, "--attempt", str(attempt), "--result", str(result)]
         command += ["--sources-dir", str(sources_directory(self._environ))]
+        command += ["--scheduled"] if scheduled else []
         command += [word for id_ in sources for word in ("--source", id_)]
         self._process = processes.start(
             command, output=subprocess.PIPE, env={**self._environ, "PYTHONUNBUFFERED": "1"}

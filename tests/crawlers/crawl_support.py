@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import multiprocessing
 import os
+import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess as SpawnedProcess
@@ -19,6 +22,7 @@ from processing.records import Visit
 from processing.storage import Store
 
 RUNS = [f"20260310T{hour:02}0000Z-abc{hour:03}" for hour in range(24)]
+ABOUT_SITES = ("/robots.txt", "/.well-known/tdmrep.json")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
@@ -51,8 +55,8 @@ class Sites:
         self.pages[url] = Answer(200, {"Content-Type": "text/xml", **headers}, body.encode())
 
     def asked(self) -> list[str]:
-        """The addresses asked for since the last call, robots.txt left out."""
-        urls = [r.url for r in self.server.requests if not r.url.endswith("/robots.txt")]
+        """The addresses asked for since the last call, what sites say to crawlers left out."""
+        urls = [r.url for r in self.server.requests if not r.url.endswith(ABOUT_SITES)]
         self.server.forget_requests()
         return urls
 
@@ -64,6 +68,8 @@ class Outcome:
     status: int | None
     errors: str
     results: dict[str, dict[str, Any]]
+    peak_mb: int
+    """The most memory that the process held at a time."""
 
 
 # Processes of their own, as in the pipeline, but forked from one that has Scrapy imported.
@@ -71,14 +77,23 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["crawlers.crawl"])
 
 
-def _main(arguments: list[str], env: dict[str, str], errors: Path) -> None:
+def _main(
+    arguments: list[str], env: dict[str, str], constants: dict[str, Any], directory: Path
+) -> None:
     from crawlers.crawl import main  # here, so that the tests themselves load no reactor
 
     os.environ.clear()
     os.environ.update(env)
-    with errors.open("wb") as file:
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
+    with (directory / "errors.log").open("wb") as file:
         os.dup2(file.fileno(), 2)
-    raise SystemExit(main(arguments))
+    status = main(arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    (directory / "peak").write_text(str(peak // unit))
+    raise SystemExit(status)
 
 
 class CrawlRunner:
@@ -87,9 +102,11 @@ class CrawlRunner:
     def __init__(self, directory: Path, env: dict[str, str]):
         self.sources = directory / "sources"
         self.sources.mkdir()
+        self.directory = directory
         self.result = directory / "result.json"
-        self.errors = directory / "errors.log"
         self.env = env
+        self.constants: dict[str, Any] = {}
+        """Constants that are others in the process, by their full names."""
 
     def source(self, id_: str, **declared: Any) -> None:
         defaults = {"id": id_, "name": id_, "homepage": f"http://{id_}.example/", "delay": 0.0}
@@ -106,7 +123,8 @@ class CrawlRunner:
 
     def start_with(self, arguments: list[str]) -> SpawnedProcess:
         self.result.unlink(missing_ok=True)
-        process = _processes.Process(target=_main, args=(arguments, self.env, self.errors))
+        about = (arguments, self.env, self.constants, self.directory)
+        process = _processes.Process(target=_main, args=about)
         process.start()
         return process
 
@@ -115,8 +133,12 @@ class CrawlRunner:
         if process.is_alive():
             process.kill()
         told = json.loads(self.result.read_text()) if self.result.exists() else []
-        errors = self.errors.read_text() if self.errors.exists() else ""
-        return Outcome(process.exitcode, errors, {r["source"]: r for r in told})
+        errors, peak = self._left("errors.log"), self._left("peak")
+        return Outcome(process.exitcode, errors, {r["source"]: r for r in told}, int(peak or 0))
+
+    def _left(self, name: str) -> str:
+        file = self.directory / name
+        return file.read_text() if file.exists() else ""
 
     def __call__(self, *ids: str, run: str = RUNS[0], attempt: int = 1) -> Outcome:
         return self.finish(self.start(*ids, run=run, attempt=attempt))

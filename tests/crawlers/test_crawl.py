@@ -45,6 +45,9 @@ def test_every_kind_of_url_ends_in_its_state(
     sites.pages[f"{PAPER}/bomb"] = Answer(
         200, {**HTML, "Content-Encoding": "gzip"}, gzip.compress(bytes(9 * 1024 * 1024))
     )
+    sites.article(f"{PAPER}/reserved", **{"X-Robots-Tag": "noai"})
+    sites.pages["http://busy.example/one"] = Answer(503, {"Retry-After": "3600"})
+    sites.article("http://busy.example/two")
     old = (f"{PAPER}/old", "<pubDate>Sun, 01 Jan 2023 10:00:00 GMT</pubDate>")
     expected: dict[str, tuple[str, int | None]] = {
         f"{PAPER}/good": (FETCHED, 200),
@@ -63,10 +66,13 @@ def test_every_kind_of_url_ends_in_its_state(
         f"{PAPER}/file": (State.REJECTED_NOT_HTML, 200),
         f"{PAPER}/huge": (State.FAILED_TOO_LARGE, None),
         f"{PAPER}/bomb": (State.FAILED_TOO_LARGE, None),
+        f"{PAPER}/reserved": (State.SKIPPED_RIGHTS, 200),
+        "http://busy.example/one": (State.FAILED_HTTP, 503),
+        "http://busy.example/two": (State.SKIPPED_UNAVAILABLE, None),
     }
     links = [old if url == old[0] else url for url in expected]
     sites.feed(FEED, *links, f"{PAPER}/good?utm_source=rss")
-    crawl.source("paper", feeds=[FEED], deny=["/video/"])
+    crawl.source("paper", feeds=[FEED], deny=["/video/"], honour=["ai"])
 
     outcome = crawl("paper")
 
@@ -77,7 +83,7 @@ def test_every_kind_of_url_ends_in_its_state(
     assert result["ok"], result
     assert result["discovered"] == len(expected) == len(visits)
     counted = ("fetched", "known", "unchanged", "skipped", "failed")
-    assert [result[name] for name in counted] == [2, 0, 0, 6, 8]
+    assert [result[name] for name in counted] == [2, 0, 0, 8, 9]
     assert all(v.discovered_via == FEED for v in visits)
 
 
@@ -403,7 +409,8 @@ def test_crawl_delay_and_conditions_reach_the_server_under_our_name(
     assert crawl("paper").results["paper"]["fetched"] == 1
 
     requests = sites.server.requests
-    assert [r.path for r in requests] == ["/robots.txt", "/feed", "/a"]
+    paths = ["/robots.txt", "/feed", "/.well-known/tdmrep.json", "/a"]
+    assert [r.path for r in requests] == paths
     assert all(r.headers["user-agent"].startswith("newslake/") for r in requests)
     assert all(r.headers["accept-encoding"] == "gzip, deflate" for r in requests)
     assert not any("referer" in r.headers or "cookie" in r.headers for r in requests)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from protego import Protego
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -17,6 +16,7 @@ from crawlers.guards import private_address
 from crawlers.politeness import MAX_CRAWL_DELAY, Rules
 from crawlers.refusals import Refusal, Refused, refusal_of, refusal_of_status
 from processing.records import State
+from processing.rights import RobotsTxt
 
 ROBOTS = Refusal(State.SKIPPED_ROBOTS, "robots.txt forbids it", final=True)
 
@@ -83,4 +83,4 @@ def test_public_addresses_and_names_pass(host: str) -> None:
     ],
 )
 def test_the_crawl_delay_is_ours_and_bounded(robots: str, delay: float) -> None:
-    assert Rules(Protego.parse(robots)).crawl_delay == delay
+    assert Rules(RobotsTxt(robots)).crawl_delay == delay

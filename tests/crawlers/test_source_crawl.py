@@ -17,6 +17,7 @@ from crawlers.catalogue import Source
 from crawlers.discovery import Entry, Kind
 from crawlers.refusals import refusal_of_status
 from crawlers.source_crawl import SourceCrawl, Validators
+from crawlers.state import SourceState
 from crawlers.warc import WireResponse
 from processing.exceptions import StoreError
 from processing.records import FETCHED, State, Visit
@@ -85,7 +86,7 @@ def test_every_url_has_one_end_and_validators_wait_for_all(
             case "ill":
                 crawl.refused(candidate, refusal_of_status(503))
             case "over the limit":
-                crawl.over_limit(candidate)
+                crawl.over_limit(candidate, "max_articles is 2")
     crawl.finish()
 
     assert set(crawl.visits) == {url_key(url) for url in set().union(*listed)}
@@ -171,3 +172,237 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     read(crawl, FEEDS[0], "http://[::1/x", URLS[0])
     assert crawl.visits["http://[::1/x"].outcome == State.SKIPPED_RULE
     assert [candidate.url for candidate in crawl.decide()] == [URLS[0]]
+
+
+# --- listings that rest ---------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+
+
+def scheduled(
+    directory: Path, store: Store, run: str, now: datetime, **declared: Any
+) -> SourceCrawl:
+    source = Source(
+        id="paper", name="Paper", homepage="http://paper.example/", feeds=FEEDS, **declared
+    )
+    crawl = SourceCrawl(
+        source,
+        run_id=run,
+        attempt=1,
+        directory=directory,
+        store=store,
+        clock=lambda: now,
+        scheduled=True,
+    )
+    crawl.begin()
+    return crawl
+
+
+def asked_hours(
+    tmp_path: Path, store: Store, start: datetime, hours: int, news: set[int]
+) -> list[int]:
+    """In which of so many hourly runs a feed is asked that has news in some of these."""
+    asked = []
+    for number in range(hours):
+        run = f"{start + number * HOUR:%Y%m%dT%H%M%SZ}-abc123"
+        crawl = scheduled(tmp_path / run, store, run, start + number * HOUR)
+        if crawl.rests(FEEDS[0]):
+            crawl.listing_rested()
+        else:
+            asked.append(number)
+            fresh = sorted(n for n in news if n <= number)
+            read(crawl, FEEDS[0], *(f"http://paper.example/{n}" for n in fresh))
+        fetch(crawl)
+        crawl.finish()
+        publish(store, run)
+    return asked
+
+
+def test_a_listing_that_keeps_having_nothing_new_is_asked_less_often(
+    tmp_path: Path, store: Store
+) -> None:
+    start = datetime(2026, 3, 10, 0, tzinfo=UTC)
+    assert asked_hours(tmp_path, store, start, 24, {0}) == [0, 1, 2, 3, 5, 9, 13, 17, 21]
+
+
+def test_news_and_a_new_day_end_the_rest(tmp_path: Path, store: Store) -> None:
+    start = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    asked = asked_hours(tmp_path, store, start, 18, {0, 8})
+    assert asked == [0, 1, 2, 3, 5, 9, 10, 11, 12, 14]
+    assert start + 12 * HOUR == datetime(2026, 3, 11, tzinfo=UTC)
+
+
+def test_a_run_by_hand_asks_every_listing(tmp_path: Path, store: Store) -> None:
+    start = datetime(2026, 3, 10, 0, tzinfo=UTC)
+    asked_hours(tmp_path, store, start, 12, {0})
+    assert not begin(tmp_path / "by hand", store, RUNS[20]).rests(FEEDS[0])
+
+
+def test_a_listing_with_an_article_to_be_asked_again_does_not_rest(
+    tmp_path: Path, store: Store
+) -> None:
+    start = datetime(2026, 3, 10, 0, tzinfo=UTC)
+    asked_hours(tmp_path, store, start, 10, {0})
+    late = start + 13 * HOUR
+    crawl = scheduled(tmp_path / "late", store, RUNS[13], late)
+    assert not crawl.rests(FEEDS[0])
+    read(crawl, FEEDS[0], *URLS[:2])
+    crawl.refused(crawl.decide()[0], refusal_of_status(503))
+    crawl.finish()
+    publish(store, RUNS[13])
+    assert not scheduled(tmp_path / "next", store, RUNS[14], late + HOUR).rests(FEEDS[0])
+
+
+# --- young pages ----------------------------------------------------------------------------
+
+
+def rechecked(
+    tmp_path: Path, store: Store, age: timedelta, count: int = 1, **declared: Any
+) -> list[str]:
+    """What a run asks by itself so long after pages were fetched and published."""
+    first = begin(tmp_path / "1", store, **declared)
+    read(first, FEEDS[0], *(f"http://paper.example/{n}" for n in range(count)))
+    fetch(first)
+    first.finish()
+    publish(store, RUNS[0])
+    crawl = scheduled(tmp_path / "2", store, RUNS[1], NOW + age, **declared)
+    return [candidate.url for candidate in crawl.decide()]
+
+
+@pytest.mark.parametrize(("age", "asked"), [(1, []), (3, URLS[:1]), (47, URLS[:1]), (49, [])])
+def test_a_published_page_is_asked_again_while_it_is_young(
+    tmp_path: Path, store: Store, age: int, asked: list[str]
+) -> None:
+    assert rechecked(tmp_path, store, age * HOUR) == asked
+
+
+def test_rechecks_are_few(tmp_path: Path, store: Store) -> None:
+    assert len(rechecked(tmp_path, store, 3 * HOUR, count=30, max_articles=40)) == 4
+
+
+def test_a_recheck_comes_each_time_as_late_again_as_the_page_is_old(
+    tmp_path: Path, store: Store
+) -> None:
+    first = begin(tmp_path / "0", store)
+    read(first, FEEDS[0], URLS[0])
+    fetch(first)
+    first.finish()
+    publish(store, RUNS[0])
+    asked = []
+    for hour in range(1, 60):
+        run = f"{NOW + hour * HOUR:%Y%m%dT%H%M%SZ}-abc123"
+        crawl = scheduled(tmp_path / run, store, run, NOW + hour * HOUR)
+        for candidate in crawl.decide():
+            asked.append(hour)
+            crawl.unchanged(candidate, 304)
+        crawl.finish()
+        assert crawl.result("finished").discovered == (asked[-1:] == [hour])
+        publish(store, run)
+    assert asked == [2, 4, 8, 16, 32]
+
+
+def test_a_recheck_keeps_what_listings_said(tmp_path: Path, store: Store) -> None:
+    first = begin(tmp_path / "1", store)
+    said = Entry(URLS[0], title="Pier repaired", published=NOW - HOUR)
+    first.listing_read(FEEDS[0], Kind.FEED, [said], Validators(None, None, "hash"))
+    fetch(first)
+    first.finish()
+    publish(store, RUNS[0])
+    crawl = scheduled(tmp_path / "2", store, RUNS[1], NOW + 3 * HOUR)
+    (candidate,) = crawl.decide()
+    crawl.fetched(candidate, candidate.url, WIRE, Validators(None, None, "another"))
+    crawl.finish()
+    (visit,) = ledger(store, "paper", RUNS[1])
+    assert (visit.outcome, visit.hints.title, visit.hints.published) == (
+        FETCHED, "Pier repaired", NOW - HOUR,
+    )  # fmt: skip
+
+
+def test_a_recheck_that_fails_leaves_the_page_as_it_is(tmp_path: Path, store: Store) -> None:
+    first = begin(tmp_path / "1", store)
+    read(first, FEEDS[0], URLS[0])
+    fetch(first)
+    first.finish()
+    publish(store, RUNS[0])
+    crawl = scheduled(tmp_path / "2", store, RUNS[1], NOW + 3 * HOUR)
+    read(crawl, FEEDS[0], URLS[0])
+    (candidate,) = crawl.decide()
+    crawl.refused(candidate, refusal_of_status(503))
+    crawl.finish()
+    assert crawl.state.url(candidate.key) == candidate.known
+    assert crawl.known_listing(FEEDS[0]) is not None
+
+
+def test_what_was_last_asked_long_ago_is_known_no_more(tmp_path: Path, store: Store) -> None:
+    first = begin(tmp_path / "1", store)
+    read(first, FEEDS[0], *URLS[:2])
+    fetch(first)
+    first.finish()
+    publish(store, RUNS[0])
+    later = scheduled(tmp_path / "2", store, RUNS[1], NOW + timedelta(days=91))
+    read(later, FEEDS[1], URLS[2])
+    fetch(later)
+    later.finish()
+    publish(store, RUNS[1])
+    state = SourceState.load(store, "paper")
+    assert [state.url(url_key(url)) is not None for url in URLS[:3]] == [False, False, True]
+
+
+# --- killed at any moment -------------------------------------------------------------------
+
+RUN = st.fixed_dictionaries(
+    {
+        "listed": st.lists(st.sets(st.sampled_from(URLS)), min_size=2, max_size=2),
+        "answers": st.tuples(*[st.sampled_from(["page", "503", "limit"]) for _ in URLS]),
+        "writes": st.sampled_from([0, 1, 2, 99]),  # WARC file, ledger, state; then all goes well
+        "published": st.booleans(),
+    }
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(runs=st.lists(RUN, min_size=1, max_size=5))
+def test_a_crawl_killed_at_any_moment_loses_nothing(
+    tmp_path_factory: pytest.TempPathFactory, object_store: dict[str, str], runs: list[Any]
+) -> None:
+    """However runs die, whatever was listed last is published once a run goes well."""
+    directory = tmp_path_factory.mktemp("killed")
+    lake = {**object_store, "NEWSLAKE_LAKE": f"s3://killed-{directory.name.lower()}"}
+    store = Store.from_environment(lake)
+    store.ensure_bucket()
+    everything_well = {"answers": ("page",) * len(URLS), "writes": 99, "published": True}
+    runs = [*runs, {**runs[-1], **everything_well}]
+    for number, said in enumerate(runs):
+        dying = Dying(store.bucket, store.prefix, store.client, store.delta_options)
+        dying.writes = said["writes"]
+        crawl = begin(directory / str(number), dying, RUNS[number])
+        for feed, urls in zip(FEEDS, said["listed"], strict=True):
+            etag = str(sorted(urls))
+            known = crawl.known_listing(feed)
+            if known is not None and known.etag == etag:
+                crawl.listing_unchanged(feed)
+            else:
+                entries = [Entry(url) for url in sorted(urls)]
+                crawl.listing_read(feed, Kind.FEED, entries, Validators(etag, None, etag))
+        answers = dict(zip(URLS, said["answers"], strict=True))
+        for candidate in crawl.decide():
+            match answers[candidate.url]:
+                case "page":
+                    found = Validators(None, None, candidate.key)
+                    crawl.fetched(candidate, candidate.url, WIRE, found)
+                case "503":
+                    crawl.refused(candidate, refusal_of_status(503))
+                case "limit":
+                    crawl.over_limit(candidate, "max_articles is 2")
+        crawl.complete = True
+        crawl.finish()
+        if said["published"] and said["writes"] == 99:
+            publish(store, RUNS[number])
+
+    published = [run for run in RUNS if store.exists(f"runs/{run}.json")]
+    visits = [visit for run in published for visit in ledger(store, "paper", run)]
+    fetched = {visit.url: visit.warc for visit in visits if visit.outcome == FETCHED}
+    assert set(fetched) >= set().union(*runs[-1]["listed"])
+    for pointer in fetched.values():
+        assert pointer is not None
+        assert store.get_range(pointer.key, pointer.offset, pointer.length)
