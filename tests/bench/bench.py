@@ -435,20 +435,27 @@ def cpu_of_children() -> float:
 
 
 def crawl(environ: dict[str, str], size: Size) -> Iterator[Line]:
+    """The crawl beside a plain spider and a bare loop; and the same site once more, unchanged."""
     with TemporaryDirectory(prefix="newslake-bench-") as place:
         many = _crawl(environ, size.rounds, size.pages, Path(place) / "many")
         one = _crawl(environ, size.rounds, 1, Path(place) / "one")
-    ours, plain = ((1000 * both / size.pages) for both in many)
-    name, unit = "crawl / plain spider", "CPU ms/page"
-    yield Line(f"{name}, with start-up", f"{size.pages} pages of one site", unit, ours, plain)
+    pages, unit = f"{size.pages} pages of one site", "CPU ms/page"
+    whole = [1000 * seconds / size.pages for seconds in many[:3]]
+    yield Line("crawl / plain spider, with start-up", pages, unit, whole[0], whole[1])
+    yield Line("crawl / aiohttp loop, with start-up", pages, unit, whole[0], whole[2])
+    yield Line("crawled again unchanged / first time", pages, "requests", many[3], many[4])
     if size.rounds == 1:
         return  # the start-up of one round is too uncertain to be taken away
-    ours, plain = (1000 * (m - o) / (size.pages - 1) for m, o in zip(many, one, strict=True))
-    yield Line(f"{name}, beyond the first page", f"{size.pages} pages less 1", unit, ours, plain)
+    beyond = [1000 * (m - o) / (size.pages - 1) for m, o in zip(many[:3], one[:3], strict=True)]
+    pages = f"{size.pages} pages less 1"
+    yield Line("crawl / plain spider, beyond the first page", pages, unit, beyond[0], beyond[1])
+    yield Line("crawl / aiohttp loop, beyond the first page", pages, unit, beyond[0], beyond[2])
 
 
-def _crawl(environ: dict[str, str], rounds: int, pages: int, place: Path) -> tuple[float, float]:
-    """CPU seconds of whole processes, ours and plain, median of rounds."""
+def _crawl(environ: dict[str, str], rounds: int, pages: int, place: Path) -> list[float]:
+    """Medians of rounds: CPU seconds of whole processes, ours, of a plain spider and of a bare
+    loop; then the requests of our crawl repeated, and of our first.
+    """
     sources = place / "sources"
     sources.mkdir(parents=True)
     feed = "http://bench-herald.example/feed.xml"
@@ -474,23 +481,37 @@ def _crawl(environ: dict[str, str], rounds: int, pages: int, place: Path) -> tup
             subprocess.run(arguments, env=own, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
             return cpu_of_children() - began
 
-        def ours(number: int) -> float:
+        def asked() -> int:
+            count = len(site.requests)
+            site.forget_requests()
+            return count
+
+        def ours(number: int) -> list[float]:
             store = lake(environ)
             own = {**whole, "NEWSLAKE_LAKE": store.url}
-            used = process([*command, "--run-id", run_id(number)], own)
+            site.forget_requests()
+            used = process([*command, "--run-id", run_id(2 * number)], own)
             (told,) = json.loads(result.read_text())
             assert told["fetched"] == pages
-            return used
+            first = asked()
+            store.put(f"runs/{run_id(2 * number)}.json", b"{}")  # as publishing does last
+            process([*command, "--run-id", run_id(2 * number + 1)], own)
+            return [used, asked(), first]
 
-        def plain(number: int) -> float:
-            folder = place / f"plain-{number}"
+        def plain(name: str, number: int) -> float:
+            folder = place / f"{name}-{number}"
             folder.mkdir()
-            script = str(Path(__file__).with_name("plain_spider.py"))
+            script = str(Path(__file__).with_name(f"{name}.py"))
             used = process([sys.executable, script, feed, str(folder)], whole)
             assert len(list(folder.iterdir())) == pages
             return used
 
-        return in_turn(rounds, ours, plain)
+        rows = []
+        for number in range(rounds):
+            used, again, first = ours(number)
+            others = [plain(name, number) for name in ("plain_spider", "plain_loop")]
+            rows.append([used, *others, again, first])
+        return [median(column) for column in zip(*rows, strict=True)]
 
 
 # --- the table ------------------------------------------------------------------------------
