@@ -24,7 +24,7 @@ from time import sleep
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
-from crawlers import catalogue
+from crawlers import catalogue, rendering
 from crawlers.catalogue import Source
 from crawlers.source_crawl import Clock, SourceCrawl, SourceResult
 from crawlers.spider import NewsSpider
@@ -43,13 +43,14 @@ def crawl(
     attempt: int,
     workdir: Path,
     clock: Clock,
+    scheduled: bool = False,
 ) -> list[SourceResult]:
     """Crawl the sources side by side and write WARC files, ledgers and states to the store.
 
     Once per process. SIGTERM or SIGINT end it within seconds; what was fetched is written all
-    the same. Without a store everything stays under ``workdir/<source id>``. Raises StoreError
-    when the store does not answer at the start, CrawlError when Scrapy does not start; what
-    befalls a single source is in its result.
+    the same. Without a store everything stays under ``workdir/<source id>``. Only in a
+    ``scheduled`` run do listings rest. Raises StoreError when the store does not answer at the
+    start, CrawlError when Scrapy does not start; what befalls a single source is in its result.
     """
     forgotten: frozenset[str] = frozenset()
     if store is not None:
@@ -64,14 +65,18 @@ def crawl(
             store=store,
             clock=clock,
             forgotten=forgotten,
+            scheduled=scheduled,
         )
         for source in sources
     ]
     settings = Settings()
     settings.setmodule("crawlers.settings")
+    cannot_render = rendering.missing(os.environ)
+    if cannot_render is None and any(source.render for source in sources):
+        settings.setdict(rendering.settings(os.environ, os.geteuid()))
     process = AsyncCrawlerProcess(settings)
     crawler = process.create_crawler(NewsSpider)
-    process.crawl(crawler, crawls=crawls)
+    process.crawl(crawler, crawls=crawls, cannot_render=cannot_render)
     process.start()
     if process.bootstrap_failed or not isinstance(crawler.spider, NewsSpider):
         raise CrawlError("Scrapy did not start; its log above says why")
@@ -98,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 attempt=options.attempt,
                 workdir=Path(workdir),
                 clock=lambda: datetime.now(UTC),
+                scheduled=options.scheduled,
             )
     except NewslakeError as error:
         sys.stderr.write(f"{error}\n")
@@ -118,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attempt", type=int, default=1, help="counts a task's tries from 1")
     parser.add_argument("--sources-dir", type=Path, required=True)
     parser.add_argument("--source", action="append", required=True, metavar="ID")
+    parser.add_argument(
+        "--scheduled", action="store_true", help="listings that seldom have news may rest"
+    )
     parser.add_argument("--result", type=Path, required=True, help="JSON: one object per source")
     return parser
 
@@ -127,7 +136,7 @@ def _line(result: SourceResult) -> str:
         f"{result.source}: {result.discovered} discovered, {result.fetched} fetched,"
         f" {result.known} known, {result.unchanged} unchanged, {result.skipped} skipped,"
         f" {result.failed} failed; {result.listings - result.listings_failed} of"
-        f" {result.listings} listings; {result.reason or 'ok'}"
+        f" {result.listings} listings, {result.resting} resting; {result.reason or 'ok'}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from scrapy import Request, Spider
@@ -25,15 +26,19 @@ class WireCapture:
     def process_response(self, request: Request, response: Response) -> Response:
         """Takes the headers as bytes at once, for decompression changes them in place."""
         if request.meta["kind"] == "article" and response.status == HTTPStatus.OK:
-            version = response.protocol or "HTTP/1.1"
-            head = f"{version} {response.status} OK\r\n".encode()
-            if response.headers:
-                head += response.headers.to_string() + b"\r\n"
             address = None if request.meta.get("proxy") else response.ip_address
             request.meta["wire"] = WireResponse(
-                head + b"\r\n", response.body, str(address) if address else None
+                http_head(response), response.body, str(address) if address else None
             )
         return response
+
+
+def http_head(response: Response) -> bytes:
+    """The status line and headers of a good response, with the empty line that ends them."""
+    head = f"{response.protocol or 'HTTP/1.1'} {response.status} OK\r\n".encode()
+    if response.headers:
+        head += response.headers.to_string() + b"\r\n"
+    return head + b"\r\n"
 
 
 class Redirects(RedirectMiddleware):
@@ -56,15 +61,33 @@ class Redirects(RedirectMiddleware):
             ) from error
 
 
-class Decompression(HttpCompressionMiddleware):
-    """Scrapy's, but a body that grows over the limit, or does not unpack, says so."""
+MAX_LAYERS = 5
+"""The most encodings that a body is unpacked of, one after the other; as many as curl's."""
 
-    def process_response(
+_IN_A_THREAD = 64 * 1024  # packed bytes, of which unpacking may take seconds
+
+
+class Decompression(HttpCompressionMiddleware):
+    """Scrapy's, but a body that grows over the limit, or does not unpack, says so.
+
+    What may take long is unpacked in a thread, so that other hosts need not wait for it.
+    """
+
+    async def process_response(  # type: ignore[override]
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
         """Raises Refused with ``failed-too-large`` or ``failed-network``."""
+        encodings = response.headers.getlist("Content-Encoding")
+        if not encodings:
+            return response
+        layers = b",".join(encodings).count(b",") + 1
+        if layers > MAX_LAYERS:
+            raise Refused(Refusal(State.FAILED_NETWORK, f"the body is packed {layers} times over"))
+        unpack = super().process_response
         try:
-            return super().process_response(request, response)
+            if len(response.body) < _IN_A_THREAD:
+                return unpack(request, response)
+            return await asyncio.to_thread(unpack, request, response)
         except IgnoreRequest as error:
             refusal = Refusal(
                 State.FAILED_TOO_LARGE, "larger than the limit when unpacked", final=True

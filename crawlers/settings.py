@@ -19,8 +19,10 @@ DOWNLOAD_HANDLERS = {
     "data": None,
     "file": None,
     "ftp": None,
+    "http": "crawlers.connections.Connections",
+    "https": "crawlers.connections.Connections",
     "s3": None,
-}  # all on: a feed names URLs
+}  # all on: a feed names URLs; and none looks where a connection leads
 DOWNLOAD_VERIFY_CERTIFICATES = True  # False: pages are stored as what their site said
 COOKIES_ENABLED = False  # True: nothing here logs in, and cookies tie requests together
 HTTPCACHE_ENABLED = False  # False: the state's conditional GETs do it, across runs
@@ -32,6 +34,7 @@ DOWNLOAD_MAXSIZE = 8 * 1024 * 1024  # 1 GB; listings carry their own, larger one
 DOWNLOAD_WARNSIZE = 0  # 32 MB: the limit above already speaks
 DOWNLOAD_TIMEOUT = 30  # 180 s, which a few dead hosts turn into hours
 DNS_TIMEOUT = 10  # 60 s
+REACTOR_THREADPOOL_MAXSIZE = 64  # 10: name servers that do not answer would hold up all others
 REDIRECT_MAX_TIMES = 5  # 20
 RETRY_TIMES = 1  # 2: the next run asks again anyway
 RETRY_HTTP_CODES = [
@@ -48,7 +51,7 @@ HTTPERROR_ALLOW_ALL = True  # False: each status becomes a state of its own
 
 # --- Pace ---
 ROBOTSTXT_OBEY = False  # False: crawlers.politeness obeys it, by RFC 9309 and with Crawl-delay
-AUTOTHROTTLE_ENABLED = False  # False: it would undercut a source's delay and a Crawl-delay
+AUTOTHROTTLE_ENABLED = False  # False: crawlers.politeness does it, never below what is asked for
 DOWNLOAD_DELAY = 1.0  # 0; each source's own delay takes its place
 DOWNLOAD_DELAY_JITTER = 0.0  # 0.5, which halves a Crawl-delay at times
 CONCURRENT_REQUESTS_PER_DOMAIN = 1  # 8; each source's own concurrency takes its place
@@ -57,8 +60,8 @@ DOWNLOADER_MIDDLEWARES = {
     "crawlers.guards.ForgottenGuard": 30,
     "crawlers.guards.AddressGuard": 40,
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,  # listings may name any host
-    "crawlers.politeness.Politeness": 100,
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "crawlers.politeness.Politeness": 560,  # below the retries at 550: it sees each attempt
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     "crawlers.middlewares.Decompression": 590,
     "crawlers.middlewares.WireCapture": 595,

@@ -41,9 +41,6 @@ from processing.urls import mask, url_id, url_key
 MAX_CHILDREN = 50
 """The most sitemaps of one index that are read in a run, the latest first."""
 
-MAX_URL = 8000
-"""The most characters of an address: what RFC 9110 §4.1 recommends to support at least."""
-
 YOUNG = timedelta(hours=48)
 """Age up to which a published page is asked again by itself: most corrections come before."""
 
@@ -315,14 +312,20 @@ class SourceCrawl:
         recent.sort(key=lambda child: _newest_first(child[1]))
         return [url for url, _ in recent[:MAX_CHILDREN]]
 
+    @property
+    def discovered(self) -> int:
+        """How many addresses the listings have named so far."""
+        return len(self._candidates)
+
     def _discover(self, entry: Entry, listing: str, kind: Kind) -> str:
         try:
             key = url_key(entry.url)
         except ValueError:
-            return self._no_address(entry.url, listing, entry.hints, "no well-formed address")
-        if len(entry.url) > MAX_URL:
-            detail = f"its address has {len(entry.url)} characters; {MAX_URL} are the most"
-            return self._no_address(entry.url[:MAX_URL], listing, entry.hints, detail)
+            detail = "no well-formed address"
+            self._settle(
+                entry.url, entry.url, listing, entry.hints, State.SKIPPED_RULE, detail=detail
+            )
+            return entry.url
         if key not in self.visits:
             found = self._candidates.get(key)
             if found is None:
@@ -333,10 +336,6 @@ class SourceCrawl:
             if entry.title and kind is not Kind.SECTION:
                 found.titles[_mark(listing)] = _mark(entry.title)
         return key
-
-    def _no_address(self, url: str, listing: str, hints: Hints, detail: str) -> str:
-        self._settle(url, url, listing, hints, State.SKIPPED_RULE, detail=detail)
-        return url
 
     # --- Articles ---
 

@@ -25,11 +25,15 @@ ROLL_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """An HTTP response as it came over the wire: status line and headers, body still encoded."""
+    """An HTTP response as it came over the wire: status line and headers, body still encoded.
+
+    Of a ``rendered`` page the body is what its scripts made of it.
+    """
 
     head: bytes
     body: bytes
     address: str | None = None
+    rendered: bool = False
 
     @property
     def compressed(self) -> bool:

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -297,7 +297,57 @@ def check_sources(ids: tuple[str, ...], as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _print_checked(rows: list[dict[str, Any]]) -> None:
+@sources.command("add")
+@click.argument("url", metavar="URL")
+@click.option("--id", "id_", metavar="ID", help="Its id; else the name in the site's domain.")
+@click.option(
+    "--sources",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory to write the file to; else NEWSLAKE_SOURCES.",
+)
+@as_json
+def add_source(url: str, id_: str | None, directory: Path | None, as_json: bool) -> None:
+    """Find a site's feeds and sitemaps, try a sample of its articles, and write its file.
+
+    Asks at most 25 pages, then fetches at most 20 articles, one a second. Never overwrites.
+    """
+    from newslake import adding
+
+    file = adding.destination(url, id_, directory, os.environ)
+    told: list[Mapping[str, Any]] = []
+
+    def tell(rows: Sequence[Mapping[str, Any]]) -> None:
+        told.extend(rows)
+        if not as_json:
+            _print_added(rows)
+
+    try:
+        adding.add(url, file, os.environ, datetime.now(UTC), tell)
+    finally:
+        if as_json:
+            _print_json(told)
+    if not as_json:
+        click.echo(f"{file} was written:\n\n{file.read_text('utf-8')}")
+
+
+def _print_added(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        match row["section"]:
+            case "listing":
+                newest = f", newest {row['newest']:%Y-%m-%d %H:%M}" if row["newest"] else ""
+                click.echo(f"{row['kind']:<22} {row['url']}")
+                click.echo(f"{'':<22} {row['entries']} entries{newest} | {row['via']}")
+            case "left-out":
+                click.echo(f"{'left out':<22} {row['url']}")
+                click.echo(f"{'':<22} {row['reason']} | {row['via']}")
+            case "sample":
+                _print_checked([row])
+            case "unsampled":
+                click.echo(f"{row['state']:<22} not tried: {row['count']}")
+
+
+def _print_checked(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         click.echo(f"{row['state']:<22} {row['url']}")
         if row.get("title"):
@@ -615,7 +665,7 @@ def _told_apart(names: list[str]) -> list[str]:
     return apart
 
 
-def _print_json(found: list[dict[str, Any]]) -> None:
+def _print_json(found: Sequence[Mapping[str, Any]]) -> None:
     click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=1))
 
 

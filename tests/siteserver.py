@@ -9,11 +9,12 @@ and forwards nothing: what the handler does not know does not exist.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler
+from itertools import chain
 from socket import SHUT_RDWR, socket
 from socketserver import ThreadingTCPServer
 from threading import Lock, Thread
@@ -52,12 +53,14 @@ class Answer:
 
     A 200 that carries an ETag or a Last-Modified becomes a 304 when the request's conditions
     say so (RFC 9110, section 13). With the status ``CLOSE`` the body is written raw, without
-    status line or headers, and the connection closed: an empty one hangs up on the client.
+    status line or headers, and the connection closed: an empty one hangs up on the client. Before
+    it is closed, ``more`` follows, without end if need be: until the client goes.
     """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    more: Iterable[bytes] = ()
 
 
 Handler = Callable[[Request], Answer]
@@ -214,7 +217,9 @@ class _Connection(BaseHTTPRequestHandler):
     def _write(self, answer: Answer) -> None:
         if answer.status == CLOSE:
             self.close_connection = True
-            self.wfile.write(answer.body)
+            for piece in chain([answer.body], answer.more):
+                self.wfile.write(piece)
+                self.wfile.flush()
             return
         self.send_response(answer.status)
         for name, value in answer.headers.items():

@@ -12,6 +12,7 @@ checkout (../shared/data), from real pages.
 from __future__ import annotations
 
 import argparse
+import base64
 import gzip
 import io
 import json
@@ -32,11 +33,13 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import feedparser  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import trafilatura
 import yaml
+from lxml import etree
 from pyarrow import fs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -44,6 +47,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demo import sites as demo_sites
 from siteserver import Answer, Request, SiteServer
 
+from crawlers.discovery import read_listing
 from newslake import objectstore
 from newslake.reader import Lake
 from processing import dataset
@@ -59,6 +63,7 @@ from processing.urls import url_id, url_key
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20261101
 REAL_PAGES = ROOT.parent / "shared" / "data" / "extraction" / "text_meta_news_fundus_dev.jsonl.gz"
+REAL_FEEDS = ROOT.parent / "shared" / "data" / "feeds" / "feeds.jsonl.gz"
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
@@ -72,10 +77,11 @@ class Size:
     small: int
     large: int
     pages: int
+    urls: int
 
 
-FULL = Size(rounds=3, real_pages=60, rows=2_000, small=10_000, large=1_000_000, pages=300)
-QUICK = Size(rounds=1, real_pages=5, rows=100, small=200, large=400, pages=20)
+FULL = Size(3, real_pages=60, rows=2_000, small=10_000, large=1_000_000, pages=300, urls=50_000)
+QUICK = Size(1, real_pages=5, rows=100, small=200, large=400, pages=20, urls=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,67 @@ def extraction(name: str, pages: Sequence[Page], rounds: int) -> Line:
     size = sum(len(page.body) for page in pages) / len(pages) / 1000
     inputs = f"{len(pages)} {name}, {size:.0f} kB each"
     return Line("extract / trafilatura with metadata", inputs, "CPU ms/page", ours, theirs)
+
+
+# --- listings -------------------------------------------------------------------------------
+
+
+def listings(size: Size) -> Iterator[Line]:
+    def line(name: str, inputs: str, bodies: list[bytes], plain: Callable[[bytes], object]) -> Line:
+        def per_listing(read: Callable[[bytes], object]) -> float:
+            began = time.process_time()
+            for body in bodies:
+                read(body)
+            return 1000 * (time.process_time() - began) / len(bodies)
+
+        def ours(body: bytes) -> object:
+            return read_listing(body, "https://paper.example/listing")
+
+        for read in (ours, plain):
+            read(bodies[0])
+        both = in_turn(size.rounds, lambda _: per_listing(ours), lambda _: per_listing(plain))
+        return Line(name, inputs, "CPU ms/listing", *both)
+
+    def by_feedparser(body: bytes) -> object:
+        return feedparser.parse(io.BytesIO(body))
+
+    feed = a_feed(50)
+    inputs = f"50 entries, {len(feed) / 1000:.0f} kB"
+    yield line("read a feed / feedparser", inputs, [feed], by_feedparser)
+    if REAL_FEEDS.exists():
+        with gzip.open(REAL_FEEDS, "rt") as lines:
+            feeds = [base64.b64decode(json.loads(one)["bytes_base64"]) for one in lines]
+        chosen = feeds[: max(1, size.urls // 200)]
+        yield line("read a feed / feedparser", f"{len(chosen)} real feeds", chosen, by_feedparser)
+    sitemap = a_sitemap(size.urls)
+    inputs = f"{size.urls:,} news addresses, {len(sitemap) / 1e6:.1f} MB"
+    yield line("read a sitemap / lxml parse alone", inputs, [sitemap], etree.fromstring)
+
+
+def a_feed(entries: int) -> bytes:
+    rng = random.Random(SEED)
+    items = "".join(
+        f"<item><title>{text(rng, 8)}</title><link>https://paper.example/{n}</link>"
+        f"<pubDate>Sat, 28 Nov 2026 {n % 24:02}:00:00 +0100</pubDate>"
+        f"<description><![CDATA[<p>{text(rng, 100)}</p>]]></description></item>"
+        for n in range(entries)
+    )
+    return f'<?xml version="1.0"?><rss version="2.0"><channel>{items}</channel></rss>'.encode()
+
+
+def a_sitemap(urls: int) -> bytes:
+    rows = "".join(
+        f"<url><loc>https://paper.example/2026/11/28/{n}</loc><lastmod>2026-11-28</lastmod>"
+        f"<news:news><news:publication><news:name>Paper</news:name></news:publication>"
+        f"<news:publication_date>2026-11-28T{n % 24:02}:00:00+01:00</news:publication_date>"
+        f"<news:title>The council votes on bridge {n}</news:title></news:news></url>"
+        for n in range(urls)
+    )
+    spaces = (
+        'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+        ' xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"'
+    )
+    return f"<urlset {spaces}>{rows}</urlset>".encode()
 
 
 # --- publishing -----------------------------------------------------------------------------
@@ -521,6 +588,7 @@ def measure(size: Size) -> Iterator[Line]:
     yield extraction("demo pages", demo_pages(), size.rounds)
     if REAL_PAGES.exists():
         yield extraction("real news pages", real_pages(size.real_pages), size.rounds)
+    yield from listings(size)
     with (
         TemporaryDirectory(prefix="newslake-bench-") as home,
         objectstore.serving(Path(home)) as environ,

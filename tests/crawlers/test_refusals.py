@@ -12,7 +12,6 @@ from scrapy.exceptions import (
     ResponseDataLossError,
 )
 
-from crawlers.guards import private_address
 from crawlers.politeness import MAX_CRAWL_DELAY, Rules
 from crawlers.refusals import Refusal, Refused, refusal_of, refusal_of_status
 from processing.records import State
@@ -55,21 +54,6 @@ def test_every_failure_has_a_state(error: Exception, state: State, final: bool) 
 def test_a_server_in_trouble_is_asked_again(status: int, state: State, final: bool) -> None:
     refusal = refusal_of_status(status)
     assert (refusal.state, refusal.http_status, refusal.final) == (state, status, final)
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "10.0.0.8", "169.254.169.254", "0.0.0.0",
-     "::1", "::ffff:10.0.0.1", "2002:7f00:1::", "fe80::1", "fc00::1", "224.0.0.1",
-     "localhost", "x.localhost"],
-)  # fmt: skip
-def test_private_addresses_are_known_in_every_spelling(host: str) -> None:
-    assert private_address(host)
-
-
-@pytest.mark.parametrize("host", ["93.184.215.14", "2606:2800::1", "paper.example", "10.example"])
-def test_public_addresses_and_names_pass(host: str) -> None:
-    assert private_address(host) is None
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,82 @@ def test_the_schema_is_a_json_schema_of_a_source_file(command: Command):
     assert done.json["additionalProperties"] is False
 
 
+# --- a new source ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("example-times.example",), "the shipped catalogue stays as it is; give --sources DIR"),
+        (("ftp://example-times.example", "--sources", "there"), "is no web address; write"),
+        (("paper.example", "--sources", "there", "--id", "A"), "may hold a-z, 0-9 and hyphens"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_a_source_that_cannot_be_added_has_status_2(command: Command, words, said):
+    done = command("sources", "add", *words)
+    assert (done.status, done.out) == (2, "")
+    assert one_sentence(done.err)
+    assert said in done.err
+
+
+@pytest.mark.parametrize("ending", ["yaml", "yml"])
+def test_a_source_that_is_there_is_never_overwritten(command: Command, tmp_path: Path, ending):
+    file = tmp_path / f"example-times.{ending}"
+    file.write_text("mine")
+    environ = {"NEWSLAKE_SOURCES": str(tmp_path)}
+    done = command("sources", "add", f"{SITE}/", environ=environ)
+    assert done.status == 2
+    assert one_sentence(done.err)
+    assert f"{file} is there already" in done.err
+    assert "--id" in done.err
+    assert file.read_text() == "mine"
+
+
+def test_a_source_is_added_and_shown_as_text_or_as_json(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("newslake.adding.DELAY", 0.0)
+    folder = tmp_path / "new"
+    feed = f'<link rel="alternate" type="application/rss+xml" href="{SITE}/feed.xml">'
+    front = f"<!doctype html><html><head><title>Times</title>{feed}</head><p>Welcome</p></html>"
+
+    def with_front_page(request: Request) -> Answer:
+        if request.url == f"{SITE}/":
+            return Answer(200, {"Content-Type": "text/html"}, front.encode())
+        return site(request)
+
+    with SiteServer(with_front_page) as server:
+        web = {"http_proxy": server.proxy_url}
+        words = ("sources", "add", f"{SITE}/", "--sources", str(folder))
+        shown = command(*words, environ=web)
+        told = command(*words, "--id", "times-2", "--json", environ=web)
+    checked = command("sources", "check", environ={"NEWSLAKE_SOURCES": str(folder)})
+    assert (shown.status, shown.err) == (0, "")
+    file = folder / "example-times.yaml"
+    assert shown.out.endswith(f"{file} was written:\n\n{file.read_text()}\n")
+    assert f"feed                   {SITE}/feed.xml\n" in shown.out
+    assert f"publishable            {SITE}/sport/mole-repair\n" in shown.out
+    assert told.status == 0
+    assert [row["section"] for row in told.json if row["section"] != "proposal"] == [
+        *("listing", "sample", "sample", "file"),
+    ]
+    assert told.json[-1] == {
+        "section": "file",
+        "file": str(folder / "times-2.yaml"),
+        "id": "times-2",
+    }
+    assert (checked.status, checked.err) == (0, "")
+    assert "2 sources" in checked.out
+
+
+def test_a_site_that_lists_nothing_is_not_added(command: Command, tmp_path: Path, web):
+    words = ("sources", "add", f"{SITE}/", "--sources", str(tmp_path / "new"), "--json")
+    done = command(*words, environ=web)
+    assert (done.status, done.json) == (1, [])
+    assert one_sentence(done.err)
+    assert f"{SITE}/ cannot be read: answered 404" in done.err
+    assert not (tmp_path / "new").exists()
+
+
 # --- saved pages ----------------------------------------------------------------------------
 
 
