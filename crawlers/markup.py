@@ -7,7 +7,8 @@ import re
 from html import unescape
 from html.entities import html5
 
-from processing.charset import decode
+from charset_normalizer import from_bytes
+from w3lib.encoding import html_to_unicode
 
 ROOT = re.compile(
     rb"<!--.*?(?:-->|\Z)"  # a comment may well name a root
@@ -18,6 +19,7 @@ ROOT = re.compile(
 """The elements that tell what a document is: roots, or what they hold where a root is lost."""
 
 _HEAD = 65_536  # junk before the root that is looked through
+_SAMPLE = 65_536
 _STEP = 1 << 20
 _MOST_DECODED = 16 * _STEP  # text takes up to four times the bytes
 
@@ -28,8 +30,15 @@ def as_utf8(body: bytes, content_type: str | None) -> bytes:
     Of a body in another charset at most 16 MB are taken.
     """
     if not _is_utf8(body):
-        body = decode(body[:_MOST_DECODED], content_type).encode(errors="replace")
+        _, text = html_to_unicode(content_type, body[:_MOST_DECODED], auto_detect_fun=_guess)
+        body = text.encode(errors="replace")
     return body.removeprefix(codecs.BOM_UTF8)
+
+
+def _guess(body: bytes) -> str:
+    """A charset for markup that declares none."""
+    best = from_bytes(body[:_SAMPLE]).best()
+    return best.encoding if best else "cp1252"
 
 
 def _is_utf8(body: bytes) -> bool:

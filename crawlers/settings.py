@@ -29,7 +29,8 @@ HTTPCACHE_ENABLED = False  # False: the state's conditional GETs do it, across r
 METAREFRESH_ENABLED = False  # True: news pages reload themselves, which looks like a redirect
 FEEDS: dict[str, object] = {}  # none: pages go to WARC, never through item exports
 
-# --- Bounds ---
+# --- Bounds; on headers: crawlers.connections, on listings: crawlers.reading, crawlers.listing and
+# crawlers.spider, which also bounds a source's time ---
 DOWNLOAD_MAXSIZE = 8 * 1024 * 1024  # 1 GB; listings carry their own, larger one
 DOWNLOAD_WARNSIZE = 0  # 32 MB: the limit above already speaks
 DOWNLOAD_TIMEOUT = 30  # 180 s, which a few dead hosts turn into hours

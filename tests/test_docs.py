@@ -10,7 +10,13 @@ import click
 import pytest
 import yaml
 
-from crawlers import catalogue
+from crawlers import catalogue, settings, spider
+from crawlers.connections import MAX_HEAD_BYTES
+from crawlers.discovery import MAX_LISTING_BYTES
+from crawlers.listing import MAX_ADDRESS, MAX_ENTRIES
+from crawlers.middlewares import MAX_LAYERS
+from crawlers.reading import READ_MEMORY, READ_SECONDS
+from crawlers.source_crawl import MAX_CHILDREN
 from newslake.cli import newslake
 from processing.exceptions import SourceError
 from processing.records import TOPICS, State
@@ -181,3 +187,29 @@ def test_a_common_mistake_gives_the_sentence_that_is_promised(tmp_path, written,
     with pytest.raises(SourceError) as error:
         catalogue.read_source(file)
     assert str(error.value) == f"example-times.yaml: {said}"
+
+
+def test_the_limits_of_a_crawl_are_the_program_s():
+    table = section(OPERATING, "What a crawl can be made to do")
+    told = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", table, re.MULTILINE))
+    mb, kb = 1024 * 1024, 1024
+    values = {
+        "one answer, from the request to its last byte": f"{settings.DOWNLOAD_TIMEOUT} s",
+        "looking up a name": f"{settings.DNS_TIMEOUT} s",
+        "a page, as sent and unpacked": f"{settings.DOWNLOAD_MAXSIZE // mb} MB",
+        "a listing, as sent and unpacked": f"{MAX_LISTING_BYTES // mb} MB",
+        "status line and headers, interim answers included": f"{MAX_HEAD_BYTES // kb} KB",
+        "encodings of a body, one over the other": f"{MAX_LAYERS}",
+        "redirects": f"{settings.REDIRECT_MAX_TIMES}",
+        "an address in a listing": f"{MAX_ADDRESS:,} characters",
+        "reading one listing, in a process of its own": (
+            f"{READ_SECONDS} s and {READ_MEMORY // mb} MB"
+        ),
+        "entries of one listing": f"{MAX_ENTRIES:,}",
+        "addresses of one source in a run": f"{spider.MAX_URLS:,}",
+        "listings of one source in a run": f"{spider.MAX_LISTINGS}, of an index {MAX_CHILDREN}",
+        "one source in a run": f"{spider.MAX_SECONDS // 3600} hour",
+    }
+    assert {limit for limit, value in values.items() if told[limit].startswith(value)} == set(
+        values
+    )
