@@ -17,6 +17,12 @@ MAX_ENTRIES = 100_000
 MAX_ADDRESS = 4096
 """The longest address, in characters, that is taken for one."""
 
+MAX_TEXT = 1000
+"""How many characters of a title or a tag are kept."""
+
+MAX_TAGS = 100
+"""How many tags of an entry are kept."""
+
 
 class Kind(StrEnum):
     """What a listing is."""
@@ -46,7 +52,8 @@ class Entry:
     @property
     def hints(self) -> Hints:
         """What the listing said, without the address."""
-        return Hints(self.title, self.published, self.modified, self.section, self.tags)
+        tags = self.tags[:MAX_TAGS]
+        return Hints(self.title, self.published, self.modified, self.section, tags)
 
     def joined(self, other: Entry) -> Entry:
         """This entry, with what the other of the same address says beyond it."""
@@ -96,10 +103,13 @@ def absolute(base: str, link: object) -> str | None:
 
 
 def one_line(value: object) -> str | None:
-    """Text on one line, without control characters and lone surrogates; None when empty."""
+    """Text on one line, without control characters and lone surrogates; None when empty.
+
+    Of a long one the beginning.
+    """
     if not isinstance(value, str):
         return None
     if not value.isprintable():
         clean = value.encode("utf-8", "ignore").decode()
         value = " ".join("".join(c if c >= " " else " " for c in clean).split())
-    return value.strip() or None
+    return value.strip()[:MAX_TEXT].rstrip() or None

@@ -1,7 +1,7 @@
-"""Listings are read in a process of their own, which has bounds that no parser can break.
+"""What strangers sent is read in a process of its own, which has bounds that no parser can break.
 
-What a stranger's bytes make of a parser is never known beforehand: a few of them may take hours,
-or all memory there is. That then ends this process and not the crawl.
+What some bytes make of a parser is never known beforehand: a few of them may take hours, or all
+memory there is. That then ends this process and not the crawl.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
-
-from crawlers.discovery import Listing, read_listing
+from typing import IO, Concatenate, ParamSpec, TypeVar
 
 READ_SECONDS = 30
-"""How long the reading of one listing may take; 50,000 entries take one or two."""
+"""How long one reading may take; a listing of 50,000 entries takes one or two."""
 
 READ_MEMORY = 384 * 1024 * 1024
 """The most memory, in bytes, that reading may take; a sitemap of 64 MB takes half of it."""
@@ -31,12 +29,16 @@ _NEAR = 0.8  # of that memory
 _SMALL = 64 * 1024
 _GZIP = b"\x1f\x8b"
 
+P = ParamSpec("P")
+T = TypeVar("T")
+Job = tuple[Callable[..., T], bytes, tuple[object, ...], dict[str, object]]
 
-class ListingReader:
-    """``read_listing`` in another process, one listing at a time.
 
-    It starts with the first listing that needs it: a small one ends soon whatever it holds, and
-    is read in a thread.
+class Reader:
+    """Calls readers of bodies in another process, one at a time.
+
+    It starts with the first body that needs it: a small one is done with soon whatever it holds,
+    and is read in a thread.
     """
 
     def __init__(self) -> None:
@@ -44,13 +46,21 @@ class ListingReader:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def read(
-        self, body: bytes, url: str, headers: Mapping[str, str], *, usual: int = 0
-    ) -> Listing | None:
-        """As ``read_listing``; None when it took too long or too much memory."""
+        self,
+        reader: Callable[Concatenate[bytes, P], T],
+        body: bytes,
+        *args: P.args,
+        **more: P.kwargs,
+    ) -> T | None:
+        """``reader(body, *args, **more)``; None when it took too much time or memory.
+
+        ``reader`` must be importable by name in another process, and no more than that: it ends
+        the process by raising.
+        """
         if len(body) <= _SMALL and not body.startswith(_GZIP):
-            return await asyncio.to_thread(read_listing, body, url, headers, usual=usual)
+            return await asyncio.to_thread(reader, body, *args, **more)
         async with self._turn:
-            return await asyncio.to_thread(self._ask, (body, url, headers, usual))
+            return await asyncio.to_thread(self._ask, (reader, body, args, more))
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -59,7 +69,7 @@ class ListingReader:
             process.kill()
             process.wait()
 
-    def _ask(self, job: tuple[bytes, str, Mapping[str, str], int]) -> Listing | None:
+    def _ask(self, job: Job[T]) -> T | None:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "crawlers.reading"],
@@ -72,11 +82,11 @@ class ListingReader:
         try:
             pickle.dump(job, process.stdin)
             process.stdin.flush()
-            listing: Listing = pickle.load(process.stdout)  # noqa: S301 from our own process
+            answer: T = pickle.load(process.stdout)  # noqa: S301 from our own process
         except (OSError, EOFError, pickle.UnpicklingError):
             self.close()
             return None
-        return listing
+        return answer
 
 
 def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
@@ -84,13 +94,13 @@ def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (READ_MEMORY, READ_MEMORY))
     with suppress(EOFError):
         while True:
-            body, url, headers, usual = pickle.load(asked)  # noqa: S301 from the crawl
+            reader, body, args, more = pickle.load(asked)  # noqa: S301 from the crawl
             signal.alarm(READ_SECONDS)
-            listing = read_listing(body, url, headers, usual=usual)
+            answer = reader(body, *args, **more)
             signal.alarm(0)
             if _peak() > _NEAR * READ_MEMORY:
                 return  # parsers that find no more memory stop, and say nothing of it
-            pickle.dump(listing, answers)
+            pickle.dump(answer, answers)
             answers.flush()
 
 

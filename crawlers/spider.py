@@ -19,8 +19,8 @@ from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
-from crawlers.discovery import MAX_LISTING_BYTES, Kind
-from crawlers.reading import ListingReader
+from crawlers.discovery import MAX_LISTING_BYTES, Kind, read_listing
+from crawlers.reading import Reader
 from crawlers.refusals import Refusal, refusal_of, refusal_of_status
 from crawlers.source_crawl import Candidate, SourceCrawl, Validators
 from crawlers.state import KnownListing, KnownUrl
@@ -68,7 +68,7 @@ class NewsSpider(scrapy.Spider):
         self.cannot_render = cannot_render
         self.finish_reason = "not started"
         self._browser: Browser | None = None
-        self._reader = ListingReader()
+        self._reader = Reader()
         self._large = asyncio.Lock()
 
     @classmethod
@@ -169,9 +169,11 @@ class NewsSpider(scrapy.Spider):
             return None
         headers = _headers(answer)
         usual = known.entries if known is not None else 0
-        listing = await self._reader.read(answer.body, answer.url, headers, usual=usual)
+        listing = await self._reader.read(
+            read_listing, answer.body, answer.url, headers, usual=usual
+        )
         if listing is None:
-            crawl.listing_failed(url, "takes too much time or memory to read")
+            crawl.listing_failed(url, _TOO_HARD)
             return None
         if listing.kind is Kind.UNKNOWN or (
             listing.kind is Kind.SECTION and url not in crawl.source.sections
@@ -208,13 +210,13 @@ class NewsSpider(scrapy.Spider):
         answer = await self._download(crawl, candidate.url, "article", known)
         refusal = answer if isinstance(answer, Refusal) else _unfit(answer, known)
         if refusal is None and isinstance(answer, Response):
-            refusal = _reserved(crawl.source.honour, answer)
+            refusal = await self._reserved(crawl.source.honour, answer)
         if refusal is None and isinstance(answer, Response) and crawl.source.render:
             answer = await self._render(answer)
             refusal = (
                 answer
                 if isinstance(answer, Refusal)
-                else _reserved(crawl.source.honour, answer)  # scripts may say so, too
+                else await self._reserved(crawl.source.honour, answer)  # scripts may say so, too
             )
         if refusal is not None:
             crawl.refused(candidate, refusal)
@@ -225,6 +227,16 @@ class NewsSpider(scrapy.Spider):
             validators = Validators.of(_headers(answer), answer.body)
             crawl.fetched(candidate, answer.url, wire, validators, statement)
         return refusal
+
+    async def _reserved(self, honour: Sequence[str], answer: Response) -> Refusal | None:
+        """A refusal where headers or page reserve what the source honours."""
+        if not honour or answer.status != 200:
+            return None
+        of_page = await self._reader.read(of_html, answer.body, answer.url)
+        if of_page is None:
+            return Refusal(State.FAILED_TOO_LARGE, _TOO_HARD, 200, final=True)
+        reason = reserved(together(of_page, of_headers(_headers(answer))), honour)
+        return Refusal(State.SKIPPED_RIGHTS, reason, 200, final=True) if reason else None
 
     async def _render(self, page: Response) -> Response | Refusal:
         if self._browser is None:
@@ -259,6 +271,7 @@ class NewsSpider(scrapy.Spider):
         return answer
 
 
+_TOO_HARD = "takes too much time or memory to read"
 _TIME_IS_UP = "the crawl's time was up"
 _NOT_ASKED = (
     State.SKIPPED_ROBOTS,
@@ -291,15 +304,6 @@ def _unfit(answer: Response, known: KnownUrl | None) -> Refusal | None:
         return None
     detail = f"content type {declared or 'not given'}"
     return Refusal(State.REJECTED_NOT_HTML, detail, 200, final=True)
-
-
-def _reserved(honour: Sequence[str], answer: Response) -> Refusal | None:
-    """A refusal where headers or page reserve what the source honours."""
-    if not honour or answer.status != 200:
-        return None
-    of_page = of_html(answer.body, answer.url)
-    reason = reserved(together(of_page, of_headers(_headers(answer))), honour)
-    return Refusal(State.SKIPPED_RIGHTS, reason, 200, final=True) if reason else None
 
 
 def _headers(answer: Response) -> dict[str, str]:

@@ -43,6 +43,14 @@ def store(lake_env: dict[str, str]) -> Store:
     return lake
 
 
+_LONGEST = ("test_kills.py", "test_run.py", "test_interruption.py", "test_stack.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a skipped test is a failed one: whatever it needs is to be installed there."""

@@ -202,7 +202,7 @@ def test_the_limits_of_a_crawl_are_the_program_s():
         "encodings of a body, one over the other": f"{MAX_LAYERS}",
         "redirects": f"{settings.REDIRECT_MAX_TIMES}",
         "an address in a listing": f"{MAX_ADDRESS:,} characters",
-        "reading one listing, in a process of its own": (
+        "reading a listing, or a page for what it reserves, in a process of its own": (
             f"{READ_SECONDS} s and {READ_MEMORY // mb} MB"
         ),
         "entries of one listing": f"{MAX_ENTRIES:,}",

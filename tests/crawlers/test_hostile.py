@@ -10,7 +10,7 @@ import pytest
 from crawl_support import HTML, CrawlRunner, Sites, ledger, outcomes
 from siteserver import Answer, Request, SiteServer
 
-from crawlers.listing import MAX_ADDRESS
+from crawlers.listing import MAX_ADDRESS, MAX_TAGS, MAX_TEXT
 from crawlers.spider import MAX_LISTINGS
 from processing.records import FETCHED, State
 from processing.storage import Store
@@ -249,6 +249,29 @@ def test_a_certificate_that_nobody_vouches_for_is_not_taken(
     assert "TLS: certificate verify failed" in visit.detail
 
 
+def test_what_kills_a_parser_does_not_kill_the_crawl(
+    crawl: CrawlRunner, sites: Sites, store: Store
+) -> None:
+    crawl.constants["crawlers.spider.read_listing"] = hostile.read_or_die
+    crawl.constants["crawlers.spider.of_html"] = hostile.read_or_die
+    crawl.env["PYTHONPATH"] = str(Path(hostile.__file__).parent)
+    sites.feed("http://paper.example/feed", "http://paper.example/page")
+    sites.article("http://paper.example/page", "x" * 200_000)
+    sites.feed("http://paper.example/large", *["http://paper.example/" + "x" * 4000] * 50)
+    listings = ["http://paper.example/feed", "http://paper.example/large"]
+    crawl.source("paper", feeds=listings)
+    crawl.source("reserved", feeds=listings[:1], honour=["noindex"])
+
+    outcome = crawl("paper", "reserved")
+
+    assert outcome.status == 0, outcome.errors
+    said = "takes too much time or memory to read"
+    assert outcome.results["paper"]["problems"] == [f"{listings[1]}: {said}"]
+    assert outcome.results["paper"]["fetched"] == 1
+    (visit,) = ledger(store, "reserved")
+    assert (visit.outcome, visit.detail) == (State.FAILED_TOO_LARGE, said)
+
+
 def test_a_source_that_takes_too_long_is_left_for_the_next_run(
     crawl: CrawlRunner, sites: Sites, store: Store
 ) -> None:
@@ -282,6 +305,25 @@ def test_a_source_that_names_addresses_without_end_is_cut(
         for listing in maps[2:]
     ]
     assert result["ok"]
+
+
+def test_of_words_without_end_the_beginning_is_kept(
+    crawl: CrawlRunner, sites: Sites, store: Store
+) -> None:
+    title = f"<title>{'x' * 1_000_000}</title>"
+    tags = "".join(f"<category>{n} {'z' * 5000}</category>" for n in range(300))
+    item = f"<item>{title}{tags}<link>http://paper.example/page</link></item>"
+    feed = f"<rss><channel>{item}</channel></rss>"
+    sites.pages["http://paper.example/feed"] = Answer(200, {}, feed.encode())
+    sites.article("http://paper.example/page")
+    crawl.source("paper", feeds=["http://paper.example/feed"])
+
+    assert crawl("paper").status == 0
+
+    (visit,) = ledger(store, "paper")
+    assert visit.hints.title == "x" * MAX_TEXT
+    assert len(visit.hints.tags) <= MAX_TAGS
+    assert all(len(tag) <= MAX_TEXT for tag in visit.hints.tags)
 
 
 def test_an_address_without_end_is_none(crawl: CrawlRunner, sites: Sites, store: Store) -> None:
