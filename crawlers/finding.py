@@ -19,7 +19,6 @@ from courlan.filters import is_not_crawlable
 from courlan.urlutils import get_tldinfo
 from lxml import etree
 from lxml import html as lxml_html
-from protego import Protego
 
 from crawlers.discovery import Entry, Kind, Listing
 from processing.exceptions import ConfigurationError
@@ -242,9 +241,13 @@ def usual_places(homepage: str) -> list[Place]:
     return [Place(urljoin(homepage, path), "usual place") for path in USUAL_PLACES]
 
 
+_SITEMAP_LINE = re.compile(r"^[ \t]*sitemap[ \t]*:[ \t]*([^\s#]+)", re.IGNORECASE | re.MULTILINE)
+
+
 def sitemap_places(homepage: str, robots: str) -> list[Place]:
     """The sitemaps that a site's robots.txt names, those of news first."""
-    named = (_joined(homepage, url) for url in Protego.parse(robots).sitemaps)
+    # By its lines: what Protego makes of all agents and rules of a hostile file takes hours.
+    named = (_joined(homepage, url) for url in _SITEMAP_LINE.findall(robots))
     places = _once(Place(url, "robots.txt") for url in named if url)
     return sorted(places, key=lambda place: not named_news(place))
 
