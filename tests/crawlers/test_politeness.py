@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import scrapy
 from crawl_support import HTML, RUNS, CrawlRunner, Sites, outcomes, publish
+from scrapy.core.downloader import Slot
 from scrapy.http import Response
 from siteserver import CLOSE, Answer, Request
 
-from crawlers.politeness import FAILURES_TO_OPEN, _retry_after
+from crawlers.politeness import (
+    FAILURES_TO_OPEN,
+    MAX_THROTTLED_DELAY,
+    Politeness,
+    _retry_after,
+)
 from crawlers.state import SourceState
 from processing.records import FETCHED, KNOWN, State
 from processing.storage import Store
@@ -166,3 +175,51 @@ def test_a_retry_after_is_seconds_or_a_date(
 ) -> None:
     headers = {"Retry-After": said, **({"Date": date} if date else {})}
     assert _retry_after(Response("http://x.example/", headers=headers)) == seconds
+
+
+# --- the pace of a host ---------------------------------------------------------------------
+
+
+def downloader() -> Any:
+    """A crawler as far as the pace of a host goes: Scrapy's own slots, and no engine."""
+    held = SimpleNamespace(per_slot_settings={}, slots={"paper.example": Slot(16, 0.0)})
+    return SimpleNamespace(engine=SimpleNamespace(downloader=held))
+
+
+def request_of(delay: float, concurrency: int, **meta: Any) -> scrapy.Request:
+    source = SimpleNamespace(delay=delay, concurrency=concurrency)
+    about = {"source": source, "kind": "article", "download_slot": "paper.example"}
+    return scrapy.Request(f"{PAPER}/a", meta={**about, **meta})
+
+
+def test_sources_that_share_a_host_share_its_slowest_pace() -> None:
+    crawler = downloader()
+    politeness = Politeness(crawler)
+    for delay, concurrency in ((0.5, 8), (2.0, 4), (1.0, 1)):
+        politeness._host(request_of(delay, concurrency))
+    held = crawler.engine.downloader
+    assert held.per_slot_settings == {"paper.example": {"delay": 2.0, "concurrency": 1}}
+    assert (held.slots["paper.example"].delay, held.slots["paper.example"].concurrency) == (2.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("delay", "concurrency", "latencies", "status", "pace"),
+    [
+        (1.0, 1, [0.1] * 9, 200, 1.0),  # never faster than asked for
+        (0.0, 1, [4.0], 200, 4.0),  # as long as an answer takes
+        (0.0, 4, [4.0], 200, 1.0),  # of four at once
+        (0.0, 1, [400.0], 200, MAX_THROTTLED_DELAY),
+        (0.0, 1, [4.0, 0.0, 0.0], 200, 1.0),  # faster again by halves
+        (0.0, 1, [4.0, 0.0], 404, 4.0),  # but an error page is no sign of health
+    ],
+)
+def test_slow_answers_slow_the_crawl_down(
+    delay: float, concurrency: int, latencies: list[float], status: int, pace: float
+) -> None:
+    crawler = downloader()
+    politeness = Politeness(crawler)
+    for latency in latencies:
+        request = request_of(delay, concurrency, download_latency=latency)
+        answer = Response(request.url, status=status if latency < 1 else 200)
+        assert politeness.process_response(request, answer) is answer
+    assert crawler.engine.downloader.slots["paper.example"].delay == pytest.approx(pace)
