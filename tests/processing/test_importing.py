@@ -155,7 +155,11 @@ def test_damaged_records_are_counted_and_cost_themselves_alone(store: Store, poo
     assert staged.damaged_records >= 2
 
 
-@pytest.mark.parametrize("data", [b"", b"These are my notes.\n", packed(INFO)[:20]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"These are my notes.\n", packed(INFO)[:20]],
+    ids=["empty", "notes", "cut"],  # gzip states the second, and workers must agree on names
+)
 def test_a_file_of_which_nothing_can_be_read_is_refused(store: Store, pool, tmp_path, data):
     file = tmp_path / "bad.warc.gz"
     file.write_bytes(data)
