@@ -8,7 +8,6 @@ always gives the same article.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -16,14 +15,14 @@ from urllib.parse import urlsplit
 import trafilatura
 from courlan import extract_domain
 from lxml.html import HtmlElement
-from trafilatura.metadata import extract_author
 
+from processing.authors import read_authors, read_byline
 from processing.charset import decode
 from processing.cleaning import SiteTemplate, clean_text, prune
 from processing.dates import date_article
 from processing.language import detect_language
 from processing.layout import modernise
-from processing.metadata import PageMetadata, names, plain, read_metadata
+from processing.metadata import PageMetadata, plain, read_metadata
 from processing.records import Article, Hints, Page, Rejection, Rights, State
 from processing.rejection import (
     blocked,
@@ -34,7 +33,8 @@ from processing.rejection import (
     too_short,
 )
 from processing.rights import Statement, of_headers, of_json_ld, of_page, together
-from processing.texts import content_hash, count_words, normalise_text
+from processing.texts import content_hash, count_words
+from processing.titles import MAX_TITLE, read_title
 from processing.urls import url_id, url_key
 from processing.wire import find_agency
 
@@ -44,28 +44,7 @@ _SHORT = 500  # characters
 _SMALL_SHARE = 0.2  # of the characters in a page's paragraphs
 _PARAGRAPH = 60  # characters; shorter ones are labels, captions and buttons
 _RESCUE = 0.5  # JSON-LD's articleBody replaces a text under half its length: +0.9 F1 on WCXB
-_MAX_TITLE = 400
-_SEPARATORS = ("|", "–", "—", "-", "·", "•", "»", "«", ":", "::", "/")
-_AUTHOR_BREAK = re.compile(r"\s*(?:[,;|/•·]|\s(?:and|und|et|y|e|och|og|en|&)\s)\s*", re.IGNORECASE)
 _SLUG = re.compile(r"\d|[^/-]+(?:-[^/-]+){2}")
-_SUFFIX = re.compile(r"\s+[|–—·•»-]\s")
-_BYLINE = re.compile(
-    r"^\W*(?:(?:written|words|text|story|posted|reported)\s+by|by|von|par|por|di|door|av|af|autor|author|texte?)\b\s*:?\s+",
-    re.IGNORECASE,
-)
-_BYLINE_LINES = 20
-_BYLINE_LINE = re.compile(
-    r"\W{0,3}(?:By|Von|Par|Por|Di|Door)\s((?:[^\W\d_][\w.'’-]*\s?){2,4}?)(?:\s?[,|•·–(]|$)"
-)
-_ADDRESS = re.compile(r"https?:|www\.", re.IGNORECASE)
-_BRACKETED = re.compile(r"\s*\([^()]{0,80}\)")
-_NO_NAME = re.compile(r"@|\d{3}|[{}<>]")
-_ROLES = re.compile(
-    r"(?:staff|senior|chief|political|sports?|freelance|special|news)?\s*"
-    r"(?:writer|reporter|editor|correspondent|contributor|columnist|redakteur(?:in)?|journalist(?:e|in)?|admin(?:istrator)?|staff|author)",
-    re.IGNORECASE,
-)
-_JR = re.compile(r",\s*(Jr|Sr|II|III|MD|M\.D|PhD|Ph\.D)\b\.?")
 
 
 def extract(page: Page, template: SiteTemplate | None = None) -> Article | Rejection:
@@ -97,18 +76,15 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
     headline = modernise(tree)
     if headline and not headings:
         headings = [headline]
-    title = _title(tree, said, hints, headings)
+    title = read_title(tree, said, hints, headings)
     known_titles = [title, said.headline, said.first("og:title"), hints.title, *headings]
 
-    persons, houses = _stated_authors(said)
-    if not persons:
-        line = extract_author(tree)
-        persons = _names(line.split("; ") if line else [])
+    persons, houses = read_authors(tree, said)
     headlines = linked_headlines(tree)
     prune(tree)
     found = _engine_text(tree, page.url)
     opening = found.split("\n") if headline is None else [*map(str, tree.itertext())]
-    authors = persons or _byline(opening) or houses
+    authors = persons or read_byline(opening) or houses
     text = _text(found, said, [t for t in known_titles if t], template)
     rejection = (
         blocked(title, text, _visible(tree, text), claims=claims_article(said))
@@ -123,7 +99,7 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
         url=page.url,
         canonical_url=canonical,
         source=page.source,
-        title=title or text.partition("\n")[0][:_MAX_TITLE],
+        title=title or text.partition("\n")[0][:MAX_TITLE],
         authors=tuple(authors),
         published_at=dating.published_at,
         published_source=dating.published_source,
@@ -211,84 +187,6 @@ def _visible(tree: HtmlElement, text: str) -> str:
         if isinstance(element.tag, str) and element.tag not in ("script", "style", "template")
     ]
     return " ".join(" ".join(shown).split())[:5000]
-
-
-def _title(tree: HtmlElement, said: PageMetadata, hints: Hints, headings: list[str]) -> str:
-    element = tree.find(".//title")
-    in_head = plain("".join(element.itertext())) if element is not None else None
-    og = said.first("og:title", "twitter:title")
-    listed = hints.title if hints.title in headings else None
-    only = headings[0] if len(headings) == 1 else None
-    if only and in_head and re.search(rf"\W\s{re.escape(only)}$", in_head):
-        # "Headline - Name" in the head: the page's one heading is the paper's name.
-        in_head = in_head.removesuffix(only).rstrip(" -–—|·•»:")
-        only = None
-    candidates = [said.headline, og, listed, only, in_head, hints.title, *headings]
-    best = next((title for title in candidates if title), "")
-    for heading in headings:
-        # "Headline | Name", "Headline – Opinion": the page's own heading says where it ends.
-        if best.startswith(heading) and _SUFFIX.match(best, len(heading)):
-            best = heading
-    return _without_site(best, said)[:_MAX_TITLE]
-
-
-def _without_site(title: str, said: PageMetadata) -> str:
-    """The title without the site's name at its end or beginning."""
-    host = (urlsplit(said.url).hostname or "").removeprefix("www.")
-    sites = {normalise_text(name) for name in (*said.site_names, host, host.partition(".")[0])}
-    for separator in _SEPARATORS:
-        parts = re.split(rf"\s+{re.escape(separator)}\s+", title)
-        while len(parts) > 1 and normalise_text(parts[-1]) in sites:
-            parts.pop()
-        while len(parts) > 1 and normalise_text(parts[0]) in sites:
-            parts.pop(0)
-        title = f" {separator} ".join(parts)
-    return title
-
-
-def _stated_authors(said: PageMetadata) -> tuple[list[str], list[str]]:
-    """The persons a page names in JSON-LD or meta tags, and the houses it names instead."""
-    stated = [
-        names(said.article.get("author")) or names(said.article.get("creator")),
-        list(said.lists.get("author", ())) or list(said.lists.get("article:author", ())),
-        [
-            line
-            for name in ("byl", "parsely-author", "sailthru.author", "dc.creator")
-            if (line := said.first(name))
-        ],
-    ]
-    sites = set(map(normalise_text, said.site_names))
-    houses: list[str] = []
-    for lines in stated:
-        found = _names(lines)
-        persons = [name for name in found if normalise_text(name) not in sites]
-        if persons:
-            return persons, houses
-        houses = houses or found
-    return [], houses
-
-
-def _byline(opening: list[str]) -> list[str]:
-    """The names in the byline among a page's first lines."""
-    for line in [line for line in opening if line.strip()][:_BYLINE_LINES]:
-        match = _BYLINE_LINE.match(line.strip())
-        if match:
-            return _names([match[1]])
-    return []
-
-
-def _names(lines: Iterable[str]) -> list[str]:
-    """People's names in author lines, each once: no "By", no roles, addresses or dates."""
-    found: dict[str, str] = {}
-    for line in lines:
-        if _ADDRESS.search(line):
-            continue
-        bare = _BRACKETED.sub("", _JR.sub(r" \1", line))
-        for part in _AUTHOR_BREAK.split(_BYLINE.sub("", bare)):
-            name = _BYLINE.sub("", part).strip(" .,:-–—()\u200b")
-            if 1 < len(name) <= 60 and not _NO_NAME.search(name) and not _ROLES.fullmatch(name):
-                found.setdefault(normalise_text(name), name)
-    return list(found.values())
 
 
 def _trusted_canonical(said: PageMetadata) -> str | None:
