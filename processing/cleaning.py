@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lxml.html import HtmlElement
+from xxhash import xxh3_64_hexdigest
 
 from processing.phrases import POINTERS, PROMOTIONS
 from processing.texts import count_words, normalise_text
@@ -58,6 +59,17 @@ class SiteTemplate:
         """The template with these lines, as they stand in the pages' texts."""
         return cls(frozenset(filter(None, map(normalise_text, lines))))
 
+    @property
+    def version(self) -> str:
+        """Eight hex digits that change with the lines."""
+        return xxh3_64_hexdigest("\n".join(sorted(self.lines)).encode(errors="surrogatepass"))[:8]
+
+    def without(self, text: str) -> str:
+        """A text without these lines."""
+        return "\n".join(
+            line for line in text.split("\n") if normalise_text(line) not in self.lines
+        )
+
 
 def prune(tree: HtmlElement) -> None:
     """Take captions and paragraphs that are one link out of the tree. Changes the tree.
@@ -70,15 +82,13 @@ def prune(tree: HtmlElement) -> None:
             _drop(element)
 
 
-def clean_text(text: str, titles: Collection[str], template: SiteTemplate | None = None) -> str:
+def clean_text(text: str, titles: Collection[str]) -> str:
     """The article's paragraphs, one a line, without title, furniture and promotion.
 
     ``titles`` are the forms in which the headline is known.
     """
     lines = [_IMAGE_NAME.sub("", line, count=1) for line in text.split("\n")]
     lines = [line.strip() for line in lines if line.strip()]
-    if template:
-        lines = [line for line in lines if normalise_text(line) not in template.lines]
     lines = _without_head(lines, {normalise_text(title) for title in titles if title})
     lines = [line for line in lines if not _is_pointer(line)]
     return "\n".join(_without_tail(lines))

@@ -8,6 +8,7 @@ always gives the same article.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -47,27 +48,45 @@ _RESCUE = 0.5  # JSON-LD's articleBody replaces a text under half its length: +0
 _SLUG = re.compile(r"\d|[^/-]+(?:-[^/-]+){2}")
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a page became, and the text found on it before it was cleaned.
+
+    Sibling pages are compared by ``found``; it is empty where there is no article.
+    """
+
+    outcome: Article | Rejection
+    found: str = ""
+
+
 def extract(page: Page, template: SiteTemplate | None = None) -> Article | Rejection:
     """The article on a page, or why there is none. Never raises, whatever the bytes.
 
     ``template`` holds the lines known to recur over the pages of this host.
     """
+    return read_page(page, template).outcome
+
+
+def read_page(page: Page, template: SiteTemplate | None = None) -> Reading:
+    """As ``extract``, with the text as it was found."""
     try:
-        return _extract(page, template)
+        return _read(page, template)
     except Exception as error:  # the promise above: one bad page never costs the others
         detail = f"{type(error).__name__}: {error}".strip()[:200]
-        return Rejection(State.FAILED_EXTRACTION, f"the extractor failed with {detail}")
+        detail = f"the extractor failed with {detail}"
+        return Reading(Rejection(State.FAILED_EXTRACTION, detail))
 
 
-def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
+def _read(page: Page, template: SiteTemplate | None) -> Reading:
     if page.status >= 400:
-        return Rejection(State.FAILED_HTTP, f"the page was sent with status {page.status}")
+        detail = f"the page was sent with status {page.status}"
+        return Reading(Rejection(State.FAILED_HTTP, detail))
     rejection = not_html(page)
     if rejection:
-        return rejection
+        return Reading(rejection)
     tree = trafilatura.load_html(decode(page.body, page.headers.get("content-type")))
     if tree is None:
-        return Rejection(State.REJECTED_NOT_HTML, "the body is no HTML document")
+        return Reading(Rejection(State.REJECTED_NOT_HTML, "the body is no HTML document"))
     said = read_metadata(tree, page.url)
     rights = _rights(tree, said, page)
     hints = Hints.of(page.hints)
@@ -85,16 +104,19 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
     found = _engine_text(tree, page.url)
     opening = found.split("\n") if headline is None else [*map(str, tree.itertext())]
     authors = persons or read_byline(opening) or houses
-    text = _text(found, said, [t for t in known_titles if t], template)
+    if count_words(found) < _RESCUE * count_words(said.body):
+        found = said.body
+    proper = template.without(found) if template else found
+    text = clean_text(proper, [t for t in known_titles if t])
     rejection = (
         blocked(title, text, _visible(tree, text), claims=claims_article(said))
         or not_article(said, text, headlines)
         or too_short(text, tree)
     )
     if rejection:
-        return rejection
+        return Reading(rejection)
     canonical = _trusted_canonical(said)
-    return Article(
+    article = Article(
         id=url_id(_key(canonical or page.url)),
         url=page.url,
         canonical_url=canonical,
@@ -123,14 +145,24 @@ def _extract(page: Page, template: SiteTemplate | None) -> Article | Rejection:
         wire=find_agency(authors, text),
         rights=rights,
         content_hash=content_hash(text),
-        extractor=extractor(),
+        extractor=extractor() if proper == found or not template else cleaned_by(template),
     )
+    return Reading(article, found)
+
+
+SITE_TEMPLATE = "+site-template/"
+"""What follows the extractor of a page whose lines a site template has cleaned."""
 
 
 @cache
 def extractor() -> str:
     """Name and version of what extracts: equal where the same page gives the same article."""
     return f"newslake/{version('newslake')}+trafilatura/{version('trafilatura')}"
+
+
+def cleaned_by(template: SiteTemplate) -> str:
+    """The extractor of a page from which lines of ``template`` were taken."""
+    return f"{extractor()}{SITE_TEMPLATE}{template.version}"
 
 
 def _rights(tree: HtmlElement, said: PageMetadata, page: Page) -> Rights:
@@ -167,13 +199,6 @@ def _paragraphs(tree: HtmlElement) -> int:
     """Characters in the page's paragraphs."""
     lengths = [len(p.text_content().strip()) for p in tree.iter("p")]
     return sum(length for length in lengths if length > _PARAGRAPH)
-
-
-def _text(found: str, said: PageMetadata, titles: list[str], template: SiteTemplate | None) -> str:
-    text = clean_text(found, titles, template)
-    if count_words(text) < _RESCUE * count_words(said.body):
-        return clean_text(said.body, titles, template)
-    return text
 
 
 def _visible(tree: HtmlElement, text: str) -> str:

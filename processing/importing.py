@@ -25,6 +25,7 @@ from processing.exceptions import ArchiveError
 from processing.pool import ExtractionPool, Outcome
 from processing.records import FETCHED, Article, Hints, Page, Rejection, State, Visit
 from processing.staging import StagedSource
+from processing.site_templates import PageLines, Templates
 from processing.storage import Store
 from processing.urls import url_key
 
@@ -80,13 +81,15 @@ def stage_archive(
                 " file, and fetch it again if it is"
             )
         pages = (s for n, s in enumerate(read_pages(data, key)) if n in chosen)
-        for done, (stored, outcome) in enumerate(_outcomes(pages, key, pool), 1):
+        templates = Templates(store)
+        for done, (stored, outcome) in enumerate(_outcomes(pages, key, pool, templates), 1):
             source = source_of(stored.page.url)
             own = staged.setdefault(source, StagedSource(run_id, source))
             own.add(_visit(stored), outcome)
             watch(done, len(chosen))
     with ThreadPoolExecutor(_PARALLEL) as at_once:
         list(at_once.map(lambda own: own.put(store), staged.values()))
+    templates.put()
     return Staged(tuple(sorted(staged)), damage.records)
 
 
@@ -173,7 +176,7 @@ def _key(url: str) -> str:
 
 
 def _outcomes(
-    pages: Iterable[StoredPage], key: str, pool: ExtractionPool
+    pages: Iterable[StoredPage], key: str, pool: ExtractionPool, templates: Templates
 ) -> Iterator[tuple[StoredPage, Outcome]]:
     """Each page with what it became, in order; only the good ones are extracted."""
     asked: deque[StoredPage] = deque()
@@ -183,9 +186,10 @@ def _outcomes(
             asked.append(stored)
             yield None if _refused(stored) else stored.page
 
-    for outcome in pool.outcomes(good()):
-        stored = asked.popleft()
+    for reading in pool.readings(good(), templates.of):
+        stored, outcome = asked.popleft(), reading.outcome
         if isinstance(outcome, Article):
+            templates.meet(outcome.url, PageLines.of(reading.found))
             # The file's name even where its packing lets no page be pointed at.
             yield stored, replace(outcome, warc_key=key)
         else:

@@ -11,12 +11,15 @@ from typing import Self
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from processing.extraction import extract
+from processing.cleaning import SiteTemplate
+from processing.extraction import Reading, read_page
 from processing.language import detect_language
 from processing.records import Article, Page, Rejection, State
 
 Outcome = Article | Rejection
-Extractor = Callable[[Page], Outcome]
+Extractor = Callable[[Page, SiteTemplate | None], Reading]
+TemplateOf = Callable[[str], SiteTemplate | None]
+"""The template for a page, by the page's URL."""
 
 _WAITING_PER_WORKER = 4  # pages on their way to each worker: enough to keep it busy
 
@@ -30,7 +33,7 @@ class ExtractionPool:
     """
 
     def __init__(
-        self, *, workers: int = 2, page_timeout: float = 20.0, extractor: Extractor = extract
+        self, *, workers: int = 2, page_timeout: float = 20.0, extractor: Extractor = read_page
     ):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["processing.extraction"])
@@ -52,27 +55,37 @@ class ExtractionPool:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
-    def outcomes(self, pages: Iterable[Page | None]) -> Iterator[Outcome]:
-        """The outcome of each page, in the order given; takes only a few pages ahead.
+    def outcomes(
+        self, pages: Iterable[Page | None], template_of: TemplateOf = lambda url: None
+    ) -> Iterator[Outcome]:
+        """As ``readings``, the outcomes alone."""
+        return (reading.outcome for reading in self.readings(pages, template_of))
+
+    def readings(
+        self, pages: Iterable[Page | None], template_of: TemplateOf = lambda url: None
+    ) -> Iterator[Reading]:
+        """What becomes of each page, in the order given; takes only a few pages ahead.
 
         None, a page that could not be read, is ``failed-extraction``.
         """
-        waiting: deque[ProcessFuture[Outcome] | None] = deque()
+        waiting: deque[ProcessFuture[Reading] | None] = deque()
         for page in pages:
-            waiting.append(self._schedule(page) if page else None)
+            waiting.append(self._schedule(page, template_of(page.url)) if page else None)
             if len(waiting) >= self._most_waiting:
                 yield self._result(waiting.popleft())
         while waiting:
             yield self._result(waiting.popleft())
 
-    def _schedule(self, page: Page) -> ProcessFuture[Outcome]:
-        return self._pool.schedule(self._extractor, args=(page,), timeout=self._page_timeout)
+    def _schedule(self, page: Page, template: SiteTemplate | None) -> ProcessFuture[Reading]:
+        return self._pool.schedule(
+            self._extractor, args=(page, template), timeout=self._page_timeout
+        )
 
-    def _result(self, future: ProcessFuture[Outcome] | None) -> Outcome:
+    def _result(self, future: ProcessFuture[Reading] | None) -> Reading:
         if future is None:
-            return Rejection(State.FAILED_EXTRACTION, "the stored page is missing or damaged")
+            return _failed("the stored page is missing or damaged")
         try:
-            outcome: Outcome = future.result()
+            reading: Reading = future.result()
         except PageTimeout:
             detail = f"the page took longer than {self._page_timeout:g} s"
         except ProcessExpired as error:
@@ -80,8 +93,12 @@ class ExtractionPool:
         except Exception as error:  # what the process could neither finish nor send back
             detail = f"the extractor failed with {type(error).__name__}: {error}"[:200]
         else:
-            return outcome
-        return Rejection(State.FAILED_EXTRACTION, detail)
+            return reading
+        return _failed(detail)
+
+
+def _failed(detail: str) -> Reading:
+    return Reading(Rejection(State.FAILED_EXTRACTION, detail))
 
 
 def _warm_up() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from processing import completeness, dataset, erasure, gate
+from processing.cleaning import SiteTemplate
 from processing.commits import Clock, Plan, partitions_of, read_manifest, transact
 from processing.dataset import Change, Tables
 from processing.deduplication import (
@@ -30,9 +31,10 @@ from processing.exceptions import ObjectNotFound
 from processing.lease import TIME_TO_LIVE
 from processing.manifests import list_manifests, read_manifests
 from processing.records import KNOWN, Article, State, run_day
+from processing.site_templates import Templates
 from processing.storage import Store
 from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE
-from processing.texts import overlap
+from processing.texts import content_hash, overlap
 from processing.tombstones import Tombstone, all_forgotten, withhold
 from processing.topics import classify
 from processing.urls import address_id
@@ -185,6 +187,7 @@ class _Writer:
         self._new: set[tuple[str, str | None]] = set()
         self._new_copies: set[tuple[str, str | None]] = set()
         self._published: set[str] = set()
+        self._templates = Templates(tables.store)
 
     def decide(self, staged: list[Row]) -> None:
         """Decide every staged page against the lake and each other."""
@@ -266,7 +269,8 @@ class _Writer:
         first_state = State.DUPLICATE_EXACT if decision.relation else State.PUBLISHED
         own_first = lake.first_run_of(decision, article) == run_id
         own_row = standing["run_id"] == run_id
-        if article.content_hash == standing["content_hash"]:
+        if self._same_text(article, standing):
+            self._restate(article, decision, standing, table)
             if own_first:
                 return _Outcome(first_state, decision.article_id)
             updated = own_row and standing["revision"] > 0
@@ -284,6 +288,29 @@ class _Writer:
         return _Outcome(
             first_state if own_first and own_row else State.UPDATED, decision.article_id
         )
+
+    def _same_text(self, article: Article, standing: Row) -> bool:
+        """Whether a page says what it said, however much of its site's own lines was known."""
+        if article.content_hash == standing["content_hash"]:
+            return True
+        if article.extractor == standing["extractor"]:
+            return False
+        template = self._templates.of(article.url) or SiteTemplate()
+        texts = (article.text, standing["text"])
+        return len({content_hash(template.without(text)) for text in texts}) == 1
+
+    def _restate(self, article: Article, decision: Decision, standing: Row, table: str) -> None:
+        """Keep what the publisher says today of a text's use, where that alone has changed."""
+        rights = article.to_row()["rights"]
+        key = decision.id, standing["source"]
+        if (
+            rights in (None, standing["rights"])
+            or article.fetched_at <= standing["fetched_at"]
+            or key in self._replaced[table]
+        ):
+            return
+        self._replaced[table][key] = standing["date"]
+        self._fresh[table].append({**standing, "rights": rights})
 
     def _replace(
         self, article: Article, decision: Decision, standing: Row, table: str, keep_revision: bool

@@ -24,6 +24,7 @@ from processing.dataset import Tables
 from processing.deduplication import keys_of
 from processing.pool import ExtractionPool
 from processing.records import Article, Page, Rejection, State, WarcPointer, run_day
+from processing.site_templates import Templates
 from processing.storage import Store
 from processing.tables import SCHEMAS
 from processing.topics import classify
@@ -155,6 +156,7 @@ class _Search:
         self._selection = selection
         self._pool = pool
         self._topic_maps = topic_maps
+        self._templates = Templates(tables.store)
 
     def days(self) -> list[date]:
         first, last = self._selection.first or date.min, self._selection.last or date.max
@@ -187,7 +189,7 @@ class _Search:
                     waiting.append((row, stored.discovered_url))
                     yield stored.page
 
-        for outcome in self._pool.outcomes(pages()):
+        for outcome in self._pool.outcomes(pages(), self._templates.of):
             row, url = waiting.popleft()
             if isinstance(outcome, Article):
                 difference = Difference(name, url, row, self._again(row, outcome))
@@ -245,7 +247,7 @@ class _Search:
             stored = self._stored(standing)
             if isinstance(stored, str):
                 return standing
-            outcome = next(self._pool.outcomes([stored.page]))
+            outcome = next(self._pool.outcomes([stored.page], self._templates.of))
             if isinstance(outcome, Article):
                 return self._again(standing, outcome)
             if outcome.state == State.FAILED_EXTRACTION:
@@ -267,7 +269,7 @@ class _Search:
                 waiting.append((row, pointer))
                 yield stored.page if stored else None
 
-        for outcome in self._pool.outcomes(pages()):
+        for outcome in self._pool.outcomes(pages(), self._templates.of):
             row, pointer = waiting.popleft()
             if isinstance(outcome, Article):
                 article = replace(

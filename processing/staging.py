@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from processing import tables
 from processing.archive import Damage, read_listed_page, read_member, read_pages
+from processing.extraction import Reading
 from processing.pool import ExtractionPool, Outcome
 from processing.records import (
     FETCHED,
@@ -33,6 +34,14 @@ from processing.records import (
     Visit,
     WarcPointer,
     run_day,
+)
+from processing.site_templates import (
+    SAMPLE,
+    PageLines,
+    Templates,
+    host_of,
+    pin_templates,
+    pinned_templates,
 )
 from processing.storage import Store
 from processing.urls import url_key
@@ -72,9 +81,13 @@ def stage(store: Store, run_id: str, source: str, pool: ExtractionPool) -> Stage
     with TemporaryDirectory(prefix="newslake-stage-") as directory:
         raw = _download(store, run_id, source, Path(directory))
         visits = _merge(_ledgers(store, staged.folder), raw.visits)
-        for visit, outcome in _outcomes(store, raw, source, visits, pool):
-            staged.add(visit, outcome)
+        templates = Templates(store)
+        for visit, reading in _readings(store, raw, staged, visits, pool, templates):
+            staged.add(visit, reading.outcome if reading else None)
+            if reading and isinstance(reading.outcome, Article):
+                templates.meet(reading.outcome.url, PageLines.of(reading.found))
     staged.put(store)
+    templates.put()
     return StageResult(dict(sorted(staged.counts.items())), raw.damage.records)
 
 
@@ -160,14 +173,42 @@ def _row(article: Article, visit: Visit, run_id: str, source: str) -> dict[str, 
     return {**stored.to_row(), "listed_url": visit.url}
 
 
-def _outcomes(
-    store: Store, raw: _Raw, source: str, visits: list[Visit], pool: ExtractionPool
-) -> Iterator[tuple[Visit, Outcome | None]]:
+def _readings(
+    store: Store,
+    raw: _Raw,
+    staged: StagedSource,
+    visits: list[Visit],
+    pool: ExtractionPool,
+    templates: Templates,
+) -> Iterator[tuple[Visit, Reading | None]]:
     """Every visit in order, with what its page became; None where none was fetched."""
-    fetched = (visit for visit in visits if visit.outcome == FETCHED)
-    outcomes = pool.outcomes(_read(store, raw, visit, source) for visit in fetched)
+    fetched = [visit for visit in visits if visit.outcome == FETCHED]
+
+    def pages(chosen: Iterable[Visit]) -> Iterator[Page | None]:
+        return (_read(store, raw, visit, staged.source) for visit in chosen)
+
+    pin = f"{staged.folder}/templates.json"
+    chosen = pinned_templates(store, pin)
+    if chosen is None:
+        for reading in pool.readings(pages(_unknown(fetched, templates))):
+            if isinstance(reading.outcome, Article):
+                templates.meet(reading.outcome.url, PageLines.of(reading.found))
+        templates.learn()
+        chosen = {host_of(v.url): found for v in fetched if (found := templates.of(v.url))}
+        pin_templates(store, pin, chosen)
+    readings = pool.readings(pages(fetched), lambda url: chosen.get(host_of(url)))
     for visit in visits:
-        yield visit, next(outcomes) if visit.outcome == FETCHED else None
+        yield visit, next(readings) if visit.outcome == FETCHED else None
+
+
+def _unknown(fetched: list[Visit], templates: Templates) -> Iterator[Visit]:
+    """The first pages of each host whose recurring lines are not known yet."""
+    count: Counter[str] = Counter()
+    for visit in fetched:
+        host = host_of(visit.url)
+        count[host] += 1
+        if count[host] <= SAMPLE and templates.unknown(visit.url):
+            yield visit
 
 
 def _read(store: Store, raw: _Raw, visit: Visit, source: str) -> Page | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from processing.extraction import extract
+from processing.cleaning import SiteTemplate
+from processing.extraction import Reading, extract
 from processing.records import Article, Page, Rejection, State
 from processing.texts import content_hash, count_words
 from processing.urls import url_id, url_key
@@ -17,8 +18,12 @@ OLD = "older/0.1"
 ONE_TEXT = "The same few words were all that the older code ever found on either of the pages."
 
 
-def older(page: Page) -> Article | Rejection:
-    """Misses, cuts, mislabels and makes up articles."""
+def older(page: Page, _: SiteTemplate | None) -> Reading:
+    """Misses, cuts, mislabels and makes up articles; knows no site templates."""
+    return Reading(_older(page))
+
+
+def _older(page: Page) -> Article | Rejection:
     made = extract(page)
     if "/missed" in page.url:
         return Rejection(State.REJECTED_NOT_ARTICLE, "the older code saw no article")
@@ -59,12 +64,12 @@ def _made_up(page: Page) -> Article:
     )
 
 
-def without_rights(page: Page) -> Article | Rejection:
+def without_rights(page: Page, _: SiteTemplate | None) -> Reading:
     """Reads everything but what the publisher reserves."""
     made = extract(page)
-    return made if isinstance(made, Rejection) else replace(made, rights=None)
+    return Reading(made if isinstance(made, Rejection) else replace(made, rights=None))
 
 
-def failing(page: Page) -> Article | Rejection:
+def failing(page: Page, _: SiteTemplate | None) -> Reading:
     """Never gets done with a page."""
     raise RuntimeError(f"no memory for {page.url}")

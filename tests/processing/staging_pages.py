@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 
-from processing.extraction import extract
-from processing.records import Article, Page, Rejection
+from processing.cleaning import SiteTemplate
+from processing.extraction import Reading, read_page
+from processing.records import Page
 
 
-def misbehaving(page: Page) -> Article | Rejection:
+def misbehaving(page: Page, template: SiteTemplate | None) -> Reading:
     """Hangs, dies or raises where the page's address says so, else extracts."""
     if "hangs" in page.url:
         threading.Event().wait()
@@ -17,4 +18,4 @@ def misbehaving(page: Page) -> Article | Rejection:
         os._exit(11)
     if "raises" in page.url:
         raise RuntimeError("no")
-    return extract(page)
+    return read_page(page, template)

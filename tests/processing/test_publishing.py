@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -17,7 +18,8 @@ from processing import dataset
 from processing.commits import read_manifest
 from processing.exceptions import StoreError
 from processing.publishing import RunFacts, publish
-from processing.records import KNOWN, Article, State
+from processing.records import KNOWN, Article, Rights, State
+from processing.site_templates import PageLines, Templates
 from processing.storage import Store
 from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE, to_table
 from processing.urls import url_id, url_key
@@ -401,3 +403,38 @@ def test_a_publish_reads_no_articles_but_those_met_again(store, lake_env):
         publish(past, facts(SECOND))
     days = {re.search(r"date%3D([0-9-]+)|date=([0-9-]+)", path)[0][-10:] for path in opened}
     assert days == {"2026-11-07"}
+
+
+def test_what_a_publisher_says_of_a_texts_use_is_kept_up_to_date(store):
+    url, other = "https://herald.example/a", "https://herald.example/b"
+    stage(store, FIRST, article(url), article(other, "Another text."))
+    publish(store, facts(FIRST))
+    reserved = Rights(robots="allowed", tdm="denied", ai="denied", evidence="tdmrep.json")
+    again = article(url, fetched_at=DAY + timedelta(days=1), rights=reserved)
+    stage(store, SECOND, again)
+    publish(store, facts(SECOND))
+    found = {row["url"]: row for row in rows(store, "articles")}
+    assert found[url]["rights"]["tdm"] == "denied"
+    assert (found[url]["revision"], found[url]["run_id"]) == (0, FIRST)
+    assert found[other]["rights"] is None
+    assert states(store, SECOND) == {url: State.UNCHANGED}
+    assert not rows(store, "revisions")
+
+
+def test_lines_learnt_of_a_site_meanwhile_make_no_revision(store):
+    url, line = "https://herald.example/a", "Get the evening letter"
+    stage(store, FIRST, article(url, f"Some text.\n{line}"))
+    publish(store, facts(FIRST))
+    templates = Templates(store)
+    for report in ("ferry", "opera", "rates"):
+        words = " ".join(f"{report}{n}" for n in range(30))
+        templates.meet(url, PageLines.of(f"{words}\n{line}"))
+    templates.put()
+    later = {"fetched_at": DAY + timedelta(days=1)}
+    cleaned = replace(article(url, "Some text.", **later), extractor="test+site-template/1")
+    stage(store, SECOND, cleaned)
+    publish(store, facts(SECOND))
+    assert states(store, SECOND) == {url: State.UNCHANGED}
+    stage(store, THIRD, replace(cleaned, text="Other text.", content_hash="0" * 64))
+    publish(store, facts(THIRD))
+    assert states(store, THIRD) == {url: State.UPDATED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, date, datetime
 from itertools import count
+from random import Random
 
 import pyarrow.dataset as ds
 import pytest
@@ -13,7 +14,7 @@ from older_lake import FIRST, SECOND, STUB, crawl, story
 
 from processing import dataset
 from processing.corrections import commit_day
-from processing.extraction import extract, extractor
+from processing.extraction import SITE_TEMPLATE, extractor, read_page
 from processing.pool import ExtractionPool
 from processing.reprocessing import (
     EXPIRED,
@@ -111,7 +112,7 @@ def id_of(url):
 
 
 def test_a_lake_of_todays_making_shows_no_difference(store, pool, tmp_path):
-    crawl(store, FIRST, tmp_path, {f"{HERALD}/cut": PAGES[f"{HERALD}/cut"]}, extractor=extract)
+    crawl(store, FIRST, tmp_path, {f"{HERALD}/cut": PAGES[f"{HERALD}/cut"]}, extractor=read_page)
     (day,) = find(store, pool)
     assert day.looked_at == {"herald": 1}
     assert (day.differences, day.left) == ([], {})
@@ -354,3 +355,32 @@ def test_a_reprocess_that_dies_is_finished_by_the_next(lake, pool, steps):
     commit(lake, pool, clock=lambda: later.replace(hour=10))
     assert verify(lake, full=True, workers=1).findings == []
     assert differences(lake, pool) == {}
+
+
+def test_lines_that_recur_over_a_site_are_learnt_and_taken_out(store, pool, tmp_path):
+    """From the site's first run on; and verify, a retry and reprocess agree with what was done."""
+    button = "<p>Get the evening letter of the Herald</p>"
+    pages = {f"{HERALD}/{name}": _unlike(name, button) for name in ("ferry", "opera", "rates")}
+    crawl(store, FIRST, tmp_path, pages, extractor=read_page)
+    found = by_url(store, "articles")
+    assert len(found) == 3
+    assert not any("evening letter" in row["text"] for row in found.values())
+    assert all(SITE_TEMPLATE in row["extractor"] for row in found.values())
+    assert verify(store, full=True, workers=1).findings == []
+    assert differences(store, pool) == {}
+    crawl(store, SECOND, tmp_path, pages, extractor=read_page)
+    states = {row["state"] for row in rows(store, "coverage", ds.field("run_id") == SECOND)}
+    assert states == {"unchanged"}
+
+
+def _unlike(name: str, after: str) -> bytes:
+    """A page whose words no other name shares."""
+    draw = Random(name)
+    words = ["".join(draw.choices("abcdefghiklmnoprstuvw", k=9)) for _ in range(160)]
+    lines = [" ".join(words[at : at + 20]).capitalize() + "." for at in range(0, 160, 20)]
+    body = "".join(f"<p>{line}</p>" for line in lines)
+    title = f"The {name} of the town"
+    return (
+        f"<html lang=en><head><title>{title}</title></head><body><article><h1>{title}</h1>"
+        f"{body}{after}<p>{lines[0][::-1]}</p></article></body></html>"
+    ).encode()
