@@ -23,7 +23,7 @@ from processing.cleaning import SiteTemplate, clean_text, prune
 from processing.dates import date_article
 from processing.language import detect_language
 from processing.layout import modernise
-from processing.metadata import PageMetadata, plain, read_metadata
+from processing.metadata import LIVE_BLOG, PageMetadata, plain, read_metadata
 from processing.records import Article, Hints, Page, Rejection, Rights, State
 from processing.rejection import (
     blocked,
@@ -45,6 +45,7 @@ _SHORT = 500  # characters
 _SMALL_SHARE = 0.2  # of the characters in a page's paragraphs
 _PARAGRAPH = 60  # characters; shorter ones are labels, captions and buttons
 _RESCUE = 0.5  # JSON-LD's articleBody replaces a text under half its length: +0.9 F1 on WCXB
+_WORDS = re.compile(r"[^\W_]{3,}")
 _SLUG = re.compile(r"\d|[^/-]+(?:-[^/-]+){2}")
 
 
@@ -115,7 +116,7 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
     )
     if rejection:
         return Reading(rejection)
-    canonical = _trusted_canonical(said)
+    canonical = _trusted_canonical(said, title)
     article = Article(
         id=url_id(_key(canonical or page.url)),
         url=page.url,
@@ -136,13 +137,13 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
             said.first("og:locale", "content-language", "language"),
         ),
         section=said.section or hints.section,
-        tags=said.tags or hints.tags,
+        tags=(*((LIVE_BLOG,) if said.is_live_blog else ()), *(said.tags or hints.tags)),
         summary=said.summary,
         text=text,
         word_count=count_words(text),
         image_url=said.image_url,
         is_accessible_for_free=said.is_accessible_for_free,
-        wire=find_agency(authors, text),
+        wire=find_agency(authors, text, found),
         rights=rights,
         content_hash=content_hash(text),
         extractor=extractor() if proper == found or not template else cleaned_by(template),
@@ -214,7 +215,7 @@ def _visible(tree: HtmlElement, text: str) -> str:
     return " ".join(" ".join(shown).split())[:5000]
 
 
-def _trusted_canonical(said: PageMetadata) -> str | None:
+def _trusted_canonical(said: PageMetadata, title: str) -> str | None:
     """The page's canonical URL when it can be an article's, never a home page or a section."""
     if not said.canonical:
         return None
@@ -228,8 +229,16 @@ def _trusted_canonical(said: PageMetadata) -> str | None:
     is_page = bool(there.path.strip("/")) or bool(there.query)
     if not is_page or (same_site and depth < own_depth - 1):
         return None
-    # Elsewhere only an article's address counts: a partner's, or the agency's original.
-    return said.canonical if same_site or _SLUG.search(there.path) else None
+    if same_site or (_SLUG.search(there.path) and _same_story(here.path, there.path, title)):
+        return said.canonical
+    return None
+
+
+def _same_story(here: str, there: str, title: str) -> bool:
+    """Whether an address elsewhere, a partner's or the agency's, names this page's story."""
+    known = set(_WORDS.findall(f"{here} {title}".casefold()))
+    named = set(_WORDS.findall(there.casefold()))
+    return bool(named) and 2 * len(named & known) >= len(named)
 
 
 def _key(url: str) -> str:

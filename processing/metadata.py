@@ -18,6 +18,7 @@ from lxml.html import HtmlElement
 from processing.urls import url_key
 
 _ARTICLE_TYPE = re.compile(r"(?:Article|BlogPosting|LiveBlogPosting|^Report|^Review)$")
+LIVE_BLOG = "LiveBlogPosting"
 _NO_ARTICLE = {"DiscussionForumPosting", "JobPosting", "SocialMediaPosting"}
 _NODES = 2_000  # a page has tens; more is a listing or an attack
 _SCRIPT_WRAPPING = re.compile(
@@ -69,13 +70,19 @@ class PageMetadata:
 
     @property
     def section(self) -> str | None:
-        """The section the article stands in: JSON-LD, meta, or the breadcrumb's last step."""
+        """The section the article stands in: JSON-LD, meta, or the breadcrumb ("News > Sport")."""
         said = next((plain(s) for s in _listed(self.article.get("articleSection"))), None)
         return (
             said
             or self.first("article:section", "section", "og:section", "parsely-section")
-            or (self.breadcrumb[-1] if self.breadcrumb else None)
+            or " > ".join(self.breadcrumb)
+            or None
         )
+
+    @property
+    def is_live_blog(self) -> bool:
+        """Whether the page says that it is one, a report that goes on (schema.org)."""
+        return LIVE_BLOG in self.kinds
 
     @property
     def tags(self) -> tuple[str, ...]:

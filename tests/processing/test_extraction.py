@@ -192,6 +192,7 @@ def test_title_loses_the_site_name() -> None:
         ("https://www.courier.example/city", False),
         ("https://agency.example/2026/harbour-tram-line-opens", True),
         ("https://agency.example/news", False),
+        ("https://agency.example/2026/budget-vote-put-off", False),
         ("not a url at all", False),
         ("http://[broken", False),
     ],
@@ -217,10 +218,64 @@ def test_an_undated_page_says_so() -> None:
     assert article.first_seen_at == FETCHED
 
 
-def test_agency_in_a_dateline() -> None:
-    first = "LISBON (AP) — " + PARAGRAPHS[0]
-    assert found(article_html(body=(first, *PARAGRAPHS[1:]))).wire == "AP"
+def test_agency_in_a_line_below_the_text() -> None:
+    html = article_html(after="<p>© 2026 The Associated Press. All rights reserved.</p>")
+    assert found(html).wire == "AP"
+    assert found(html).text == "\n".join(PARAGRAPHS)
     assert found(article_html()).wire is None
+
+
+def test_a_live_blog_is_flagged() -> None:
+    live = json_ld(headline="Tram line opens", keywords="trams")
+    html = article_html(head=live.replace("NewsArticle", "LiveBlogPosting"))
+    assert found(html).tags == ("LiveBlogPosting", "trams")
+
+
+def test_a_breadcrumb_stands_for_a_section_that_is_not_named() -> None:
+    names = ("Home", "News", "City", "Tram line opens")
+    steps = [{"@type": "ListItem", "position": n, "name": name} for n, name in enumerate(names, 1)]
+    trail = json.dumps({"@type": "BreadcrumbList", "itemListElement": steps})
+    head = f'<script type="application/ld+json">{trail}</script>'
+    assert found(article_html(head=head)).section == "News > City"
+    assert (
+        found(article_html(head=head + json_ld(articleSection="Transport"))).section == "Transport"
+    )
+
+
+# --- what stands between the paragraphs
+
+
+def test_an_embedded_post_leaves_its_words_alone() -> None:
+    post = (
+        '<blockquote class="twitter-tweet"><p lang="en">Five past five, and we are rolling.'
+        ' <a href="https://t.co/x1">pic.twitter.com/x1</a></p>&mdash; Harbour Trams (@trams)'
+        ' <a href="https://twitter.com/trams/status/1">November 20, 2026</a></blockquote>'
+        '<blockquote class="instagram-media"><a href="https://instagram.com/p/1">A post shared by'
+        " Harbour Trams (@trams) on the morning of the opening</a></blockquote>"
+    )
+    lines = found(article_html(after=post + "<p>The bells rang until six.</p>")).text.split("\n")
+    assert lines == [
+        *PARAGRAPHS,
+        "Five past five, and we are rolling.",
+        "The bells rang until six.",
+    ]
+
+
+def test_headings_lists_and_tables_stay_readable() -> None:
+    after = (
+        "<h2>What changes on Monday</h2><ul><li>Bus 14 stops running</li><li>Bus 9 runs less"
+        " often</li></ul><table><tr><th>Line</th><th>Minutes</th></tr><tr><td>Harbour</td>"
+        "<td>8</td></tr></table><p>Fares stay as they are,<br>the city says.</p>"
+    )
+    assert found(article_html(after=after)).text.split("\n")[len(PARAGRAPHS) :] == [
+        "What changes on Monday",
+        "- Bus 14 stops running",
+        "- Bus 9 runs less often",
+        "Line | Minutes",
+        "Harbour | 8",
+        "Fares stay as they are,",
+        "the city says.",
+    ]
 
 
 # --- what is no article
