@@ -91,8 +91,15 @@ _ARTICLE = {
     "topics": Column(
         "All candidate topics with their scores, surest first, weak guesses included; may be empty."
     ),
-    "section": Column("The site's own section, as page or listing state it.", "not stated"),
-    "tags": Column("Keywords as page or listing state them; may be empty."),
+    "section": Column(
+        "The site's own section, as page or listing state it; a breadcrumb (`News > Sport`) where"
+        " the page has that alone.",
+        "not stated",
+    ),
+    "tags": Column(
+        "Keywords as page or listing state them; may be empty. `LiveBlogPosting`, schema.org's own"
+        " word, comes first where the page calls itself a live blog: its text goes on changing."
+    ),
     "summary": Column("The publisher's own description of the article.", "not stated"),
     "text": Column(
         "Body of the article as plain text, paragraphs parted by newlines; title, navigation,"
@@ -109,7 +116,8 @@ _ARTICLE = {
         "not stated",
     ),
     "wire": Column(
-        "News agency the text comes from (`AP`, `Reuters`, `AFP`, ...).",
+        "News agency the text comes from (`AP`, `Reuters`, `AFP`, ...), by its byline, dateline,"
+        " credit or copyright line.",
         "no agency is told",
     ),
     "cluster_id": Column(
@@ -131,7 +139,10 @@ _ARTICLE = {
         "the row is older than the reading of rights; `reprocess` fills in what the stored page"
         " tells",
     ),
-    "extractor": Column("Name and version of what made `text` out of the page."),
+    "extractor": Column(
+        "Name and version of what made `text` out of the page; `+site-template/...` at its end"
+        " where lines that recur over the site were taken out."
+    ),
     "run_id": Column("Run that last wrote the row; its manifest is `runs/<run_id>.json`."),
     "warc_key": Column(
         "Key in the lake of the WARC file that holds the page (for imported files the address"
