@@ -331,6 +331,74 @@ def add_source(url: str, id_: str | None, directory: Path | None, as_json: bool)
         click.echo(f"{file} was written:\n\n{file.read_text('utf-8')}")
 
 
+@sources.command("health")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option(
+    "--date",
+    "days",
+    metavar="FIRST[..LAST]",
+    help="Only these days (UTC); else yesterday, and today so far.",
+)
+@as_json
+def source_health(ids: tuple[str, ...], days: str | None, as_json: bool) -> None:
+    """Print what is not as usual with the sources: the figure, where to look, the likely mend.
+
+    Prints nothing when all is as usual, so that cron mails only what asks for something to be
+    done; a terminal is told so. Alarms are no failure: status 1 when nothing could be judged.
+    """
+    from crawlers import catalogue
+    from newslake import health
+    from newslake.configuration import sources_directory
+    from newslake.days import parse_days
+    from newslake.reader import open_lake
+
+    if ids:
+        catalogue.load(sources_directory(os.environ)).select(ids)  # a misspelt one has no alarms
+    now = datetime.now(UTC)
+    first, last = parse_days(days)
+    first, last = first or now.date() - timedelta(days=1), last or now.date()
+    with open_lake() as lake:
+        rows = [asdict(alarm) for alarm in health.alarms(lake, first, last, now, ids)]
+        judged = bool(rows) or health.crawled(lake, first, last, ids)
+    if as_json:
+        _print_json(rows)
+    else:
+        for line in health.lines(rows):
+            click.echo(line)
+        if judged and not rows and sys.stdout.isatty():
+            click.echo("all is as usual")
+    if not judged:
+        click.echo(
+            f"newslake: nothing was crawled from {first} to {last}, so nothing can be judged;"
+            " 'newslake dataset coverage' shows which runs were due",
+            err=True,
+        )
+        raise click.exceptions.Exit(1)
+
+
+@sources.command("fixture")
+@click.argument("url", metavar="URL")
+@click.option(
+    "--output",
+    "directory",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to; made if missing.",
+)
+def save_fixture(url: str, directory: Path) -> None:
+    """Save the stored page of an address as a test fixture: what to feed extraction, what it gives.
+
+    The page is a WARC file that "newslake extract" reads, the outcome JSON. Never overwrites.
+    """
+    from newslake import fixture
+    from newslake.reader import open_lake
+
+    with open_lake() as lake:
+        for path in fixture.save(lake, url, directory):
+            click.echo(str(path))
+
+
 def _print_added(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         match row["section"]:

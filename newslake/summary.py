@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from newslake.health import alarms_of_run, lines
 from newslake.reader import VIEWS, Lake
 from processing.records import run_day
 
@@ -24,8 +26,9 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
     """The summary as flat rows, each with its ``section``.
 
     ``articles`` by date and topic, ``copies`` by relation, ``revisions``, the URLs of the last
-    run by source, ``state`` and detail (section ``coverage``; ``known`` ones included), and
-    ``sizes``: rows, files and bytes of Parquet of each table.
+    run by source, ``state`` and detail (section ``coverage``; ``known`` ones included), its
+    ``alarms`` (``newslake.health.Alarm``), and ``sizes``: rows, files and bytes of Parquet of
+    each table.
     """
     found = [
         {"section": "articles", "date": row["date"], "topic": row["topic"], "count": row["rows"]}
@@ -44,6 +47,7 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
             for source, count in last["known"].items()
             if count
         ]
+        found += [{"section": "alarms", **asdict(alarm)} for alarm in alarms_of_run(lake, last)]
     return found + [_size(lake, name) for name in VIEWS]
 
 
@@ -70,6 +74,8 @@ def show(console: Console, lake: Lake, where: Mapping[str, str]) -> None:
     if coverage:
         console.print()
         console.print(_states(coverage))
+    for line in lines(row for row in said if row["section"] == "alarms"):
+        console.print(line, soft_wrap=True)
     console.print(f"\nThe lake is {lake.store.url}", soft_wrap=True)
     for name, place in where.items():
         console.print(f"{name}: {place}", soft_wrap=True)
