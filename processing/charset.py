@@ -1,8 +1,8 @@
 """From a page's bytes to its characters.
 
 The order is that of the HTML standard's encoding sniffing (BOM, header, meta), with two
-departures that real pages ask for: bytes that are valid UTF-8 and not plain ASCII are UTF-8
-whatever is declared, and a declaration that the bytes contradict is not believed.
+departures that real pages ask for: bytes that are UTF-8 (but for a few) are so whatever is
+declared, and a declaration that the bytes contradict is not believed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ _WESTERN_SHARE = (
 )
 _SAMPLE = 20_000
 _DAMAGE = 0.005  # a page cut or spliced in a few places is still what it says
+_UTF_8_DAMAGE = 0.25  # of its characters above ASCII; other charsets are hardly ever valid UTF-8
+_MARKUP = b"<a href=\"\\x\" id='+ACE-~'>"  # what any charset of web pages leaves as it is
+_ESCAPE = b"\x1b"  # begins the shifts of ISO-2022, whose bytes are all ASCII
 
 
 def decode(body: bytes, content_type: str | None = None) -> str:
@@ -65,26 +68,32 @@ def decode(body: bytes, content_type: str | None = None) -> str:
     bom, marked = read_bom(body)
     if bom and marked:
         return body.removeprefix(marked).decode(bom, "replace")
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    for declared in (http_content_type_encoding(content_type), html_body_declared_encoding(body)):
-        text = _read_as(body, declared)
+    declared = [http_content_type_encoding(content_type), html_body_declared_encoding(body)]
+    if not (_ESCAPE in body and body.isascii()):
+        declared.insert(0, "utf-8")
+    for charset in declared:
+        text = _read_as(body, charset)
         if text is not None:
             return text
     return _undeclared(body)
 
 
 def _read_as(body: bytes, charset: str | None) -> str | None:
+    """The text if this is a charset of web pages and the bytes do not contradict it."""
     resolved = resolve_encoding(charset) if charset else None
     if not resolved:
         return None
     try:
+        if _MARKUP.decode(resolved) != _MARKUP.decode("ascii"):
+            return None
         text = body.decode(resolved, "replace")
     except (LookupError, UnicodeError):
         return None
-    return text if text.count("\ufffd") <= _DAMAGE * len(text) else None
+    damaged = text.count("\ufffd")
+    if damaged and resolved == "utf-8":
+        foreign = len(text) - len(text.encode("ascii", "ignore"))
+        return text if damaged <= _UTF_8_DAMAGE * foreign else None
+    return text if damaged <= _DAMAGE * len(text) else None
 
 
 def _undeclared(body: bytes) -> str:

@@ -1,97 +1,67 @@
 """When an article was published and changed, and who says so.
 
-htmldate judges the day: on labelled pages it is right more often than "JSON-LD first". The
-page's machine-readable moments and the listing's hints then give that day its time.
+Meta tags, JSON-LD, the listing, the URL and what readers see by the headline are witnesses. The
+day that most of them name is believed, and of those the one gives the time that states its zone.
+Where none speaks, htmldate searches the page.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from datetime import date, datetime, timedelta
+from itertools import chain, islice
 
-from htmldate import find_date
-from lxml.html import HtmlElement
+from lxml.html import HtmlElement, tostring
 
+from processing.datelines import by_headline, microdata, searched
 from processing.metadata import PageMetadata
+from processing.moments import Moment, day_in_url, read_moment
 from processing.records import EARLIEST, Hints
 
 FIRST_SEEN = "first-seen"
 _LISTINGS = ("feed", "sitemap")
-_AHEAD = timedelta(days=1)  # clocks and time zones; what lies further ahead is no publication
-_ISO = re.compile(
-    r"\s*(?P<year>\d{4})[-/.]?(?P<month>\d{2})[-/.]?(?P<day>\d{2})"
-    r"(?:[T\s]\s*(?P<hour>\d{1,2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:[.,]\d+)?)?"
-    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?(?![\d:])",
-    re.IGNORECASE,
-)
-_EPOCH = re.compile(r"\s*(\d{10})(?:\d{3})?\s*")
-_URL_DAY = re.compile(
-    r"(?<![\d])(?P<year>(?:19|20)\d{2})([/_.-]?)(?P<month>0?[1-9]|1[0-2])\2(?P<day>[12]\d|3[01]|0?[1-9])(?![\d])"
-)
-_META_PUBLISHED = (
-    "article:published_time",
-    "article:published",
-    "og:article:published_time",
-    "og:published_time",
-    "datepublished",
-    "parsely-pub-date",
-    "sailthru.date",
-    "pubdate",
-    "publishdate",
-    "publish-date",
-    "publish_date",
-    "published_time",
-    "published-date",
-    "publication_date",
-    "cxenseparse:recs:publishtime",
-    "cxenseparse:publishtime",
-    "dcterms.created",
-    "dcterms.date",
-    "dc.date.issued",
-    "dc.date",
-    "dc.created",
-    "last-published",
-    "date",
-)
-_META_MODIFIED = (
-    "article:modified_time",
-    "article:modified",
-    "og:article:modified_time",
-    "og:updated_time",
-    "datemodified",
-    "dcterms.modified",
-    "dc.date.modified",
-    "last-modified",
-    "lastmod",
-)
+_DAY = timedelta(days=1)  # as far as clocks and time zones can be apart
+_DELIVERY = timedelta(minutes=1)  # a moment this near to the fetch is the page's own making
+_MOST = 50  # statements looked at: a page makes a few, an attack thousands
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A moment as somebody stated it.
-
-    ``when`` is in UTC, ``day`` the calendar day as written there (which may be another one),
-    ``precision`` is second, minute or day; ``zoned`` is whether a time zone was stated.
-    """
-
-    when: datetime
-    day: date
-    precision: str
-    zoned: bool
-    source: str = ""
+# Names of meta tags. On 1,170 labelled pages those that speak of publishing told the day in 94 of
+# 100 cases, a bare "date" or "created" in 89.
+_PUBLISHED = re.compile(
+    r"publi(?:sh(?!er)|cation)|pub.{0,2}(?:date|time)|issued|original|sailthru\.date|pdate"
+)
+_DATED = re.compile(r"(?:^|[.:_-])(?:date|created|datecreated)$")
+_MODIFIED = re.compile(r"modif|updat|revis|last-?mod")
+_NOT_PUBLISHED = re.compile(r"modif|updat|revis|last|expir|republ|unpubl")
+_IN_JSON = re.compile(r'"datePublished"\s*:\s*"([^"]{8,40})"')
+_FILE = re.compile(
+    r"[^\s\"'()<>=]{0,200}\.(?:jpe?g|png|gif|webp|avif|svg|css|js|pdf|mp[34])\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Dating:
     """The dates of an article: columns ``published_*`` and ``modified_at``."""
 
-    published_at: datetime | None = None
-    published_source: str = FIRST_SEEN
-    published_precision: str | None = None
+    published: Moment | None = None
     modified_at: datetime | None = None
+
+    @property
+    def published_at(self) -> datetime | None:
+        """In UTC; where only the day is known, its midnight."""
+        return self.published.when if self.published else None
+
+    @property
+    def published_source(self) -> str:
+        """Who says so."""
+        return self.published.source if self.published else FIRST_SEEN
+
+    @property
+    def published_precision(self) -> str | None:
+        """second, minute or day."""
+        return self.published.precision if self.published else None
 
 
 def date_article(
@@ -101,92 +71,81 @@ def date_article(
 
     Does not change the tree.
     """
-    stated = [moment for moment in _published(said, hints) if _plausible(moment.when, fetched_at)]
-    published = _choose(stated, tree, said.url, fetched_at)
-    modified = next(
-        (
-            moment.when
-            for moment in _modified(said, hints)
-            if _plausible(moment.when, fetched_at)
-            and (not published or moment.when > published.when)
-        ),
-        None,
+
+    def believable(moments: Iterable[Moment]) -> Iterator[Moment]:
+        return (moment for moment in islice(moments, _MOST) if _plausible(moment, fetched_at))
+
+    firm = list(believable(_firm(tree, said, hints)))
+    loose = list(believable(_loose(said)))
+    if not _settled(firm, loose):
+        alone = not (firm or loose)
+        firm += islice(believable(_seen(tree, said, fetched_at, alone=alone)), 1)
+    published = _agreed(firm, loose) or next(believable(_searched(tree, fetched_at)), None)
+    changes = (moment.when for moment in believable(_modified(said, hints)))
+    return Dating(
+        published, next((when for when in changes if not published or when > published.when), None)
     )
-    if not published:
-        return Dating(modified_at=modified)
-    return Dating(published.when, published.source, published.precision, modified)
 
 
-def read_moment(text: object) -> Moment | None:
-    """The moment a machine-readable date states: ISO 8601 and its kin, RFC 2822, Unix time.
+def _firm(tree: HtmlElement, said: PageMetadata, hints: Hints) -> Iterator[Moment]:
+    """What was stated as the moment of publication, most trusted first.
 
-    Without a time zone it is taken as UTC. None for anything else.
+    Where meta tags and JSON-LD of labelled pages named two days, the tags were right in 7 of 10.
     """
-    if isinstance(text, int | float):
-        text = str(int(text)) if abs(text) < 1e15 else ""
-    if not isinstance(text, str):
-        return None
-    try:
-        epoch = _EPOCH.fullmatch(text)
-        if epoch:
-            when = datetime.fromtimestamp(int(epoch[1]), UTC)
-            return Moment(when, when.date(), "second", zoned=True)
-        iso = _ISO.match(text)
-        return _from_iso(iso) if iso else _from_mail(text)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
+    yield from _of_meta(said, _PUBLISHED)
+    own = read_moment(said.article.get("datePublished"))
+    yield from _by(own, "json-ld")
+    if not own or own.precision == "day":
+        yield from _of_other_nodes(tree)
+    yield from _by(_of_hint(hints.published), _listing(hints))
 
 
-def day_in_url(url: str) -> date | None:
-    """The day in a URL's path, as ``/2026/01/31/`` or ``-20260131``."""
-    for match in _URL_DAY.finditer(url.partition("?")[0]):
-        try:
-            return date(int(match["year"]), int(match["month"]), int(match["day"]))
-        except ValueError:
-            continue
-    return None
+def _loose(said: PageMetadata) -> Iterator[Moment]:
+    """What may be the moment of publication, and may be another."""
+    day = day_in_url(said.url)
+    yield from _by(Moment.of_day(day) if day else None, "url")
+    if not said.article.get("datePublished"):
+        yield from _by(read_moment(said.article.get("dateCreated")), "json-ld")
+    yield from _of_meta(said, _DATED)
 
 
-def _from_iso(iso: re.Match[str]) -> Moment:
-    day = date(int(iso["year"]), int(iso["month"]), int(iso["day"]))
-    if not iso["hour"]:
-        return _whole_day(day)
-    clock = time(int(iso["hour"]) % 24, int(iso["minute"]), int(iso["second"] or 0))
-    when = datetime.combine(day, clock, _zone(iso["zone"])).astimezone(UTC)
-    precision = "second" if iso["second"] else "minute"
-    return Moment(when, day, precision, zoned=bool(iso["zone"]))
+def _seen(
+    tree: HtmlElement, said: PageMetadata, fetched_at: datetime, *, alone: bool
+) -> Iterator[Moment]:
+    """What readers see. The day of the fetch, which may be the site's clock, counts alone."""
+    language = (said.language or said.first("og:locale") or "").lower().replace("_", "-")
+    today = fetched_at.date()
+    by = by_headline(tree, today, month_first=language in ("en", "en-us"))
+    for moment in chain(microdata(tree), by):
+        if alone or moment != Moment.of_day(today):
+            yield replace(moment, source="html")
 
 
-def _from_mail(text: str) -> Moment | None:
-    stated = parsedate_to_datetime(text)
-    when = stated.replace(tzinfo=stated.tzinfo or UTC).astimezone(UTC)
-    return Moment(when, stated.date(), "second", zoned=stated.tzinfo is not None)
+def _of_meta(said: PageMetadata, names: re.Pattern[str]) -> Iterator[Moment]:
+    """The moments in meta tags of such names; what Open Graph names comes first."""
+    for name in sorted(said.meta, key=lambda name: name != "article:published_time"):
+        if names.search(name) and not _NOT_PUBLISHED.search(name):
+            yield from _by(read_moment(said.meta[name]), "meta")
 
 
-def _zone(text: str | None) -> timezone:
-    if not text or text[0] not in "+-":
-        return UTC
-    minutes = int(text[1:3]) * 60 + int(text[3:].lstrip(":") or 0)
-    return timezone(timedelta(minutes=minutes if text[0] == "+" else -minutes))
+def _of_other_nodes(tree: HtmlElement) -> Iterator[Moment]:
+    """What JSON-LD says outside an article's node, or in broken JSON, if it names one day."""
+    said = (
+        match[1]
+        for script in tree.iter("script")
+        if "ld+json" in (script.get("type") or "").lower()
+        for match in _IN_JSON.finditer(script.text or "")
+    )
+    moments = [moment for text in islice(said, _MOST) if (moment := read_moment(text))]
+    days = [moment.day for moment in moments]
+    if days and max(days) - min(days) <= _DAY:
+        yield from (replace(moment, source="json-ld") for moment in moments)
 
 
-def _whole_day(day: date) -> Moment:
-    return Moment(datetime.combine(day, time(), UTC), day, "day", zoned=False)
-
-
-def _from_hint(hint: datetime | date | None) -> Moment | None:
+def _of_hint(hint: datetime | date | None) -> Moment | None:
     if isinstance(hint, datetime):
-        return Moment(hint.astimezone(UTC), hint.date(), "second", zoned=True)
-    return _whole_day(hint) if hint else None
-
-
-def _published(said: PageMetadata, hints: Hints) -> Iterator[Moment]:
-    """What was stated, most trusted first."""
-    for name in ("datePublished", "dateCreated"):
-        yield from _labelled(read_moment(said.article.get(name)), "json-ld")
-    for name in _META_PUBLISHED:
-        yield from _labelled(read_moment(said.meta.get(name)), "meta")
-    yield from _labelled(_from_hint(hints.published), _listing(hints))
+        return Moment.of_time(hint)
+    return Moment.of_day(hint) if hint else None
 
 
 def _listing(hints: Hints) -> str:
@@ -194,51 +153,86 @@ def _listing(hints: Hints) -> str:
 
 
 def _modified(said: PageMetadata, hints: Hints) -> Iterator[Moment]:
-    yield from _labelled(read_moment(said.article.get("dateModified")), "json-ld")
-    for name in _META_MODIFIED:
-        yield from _labelled(read_moment(said.meta.get(name)), "meta")
-    yield from _labelled(_from_hint(hints.modified), _listing(hints))
+    yield from _by(read_moment(said.article.get("dateModified")), "json-ld")
+    for name, content in said.meta.items():
+        if _MODIFIED.search(name):
+            yield from _by(read_moment(content), "meta")
+    yield from _by(_of_hint(hints.modified), _listing(hints))
 
 
-def _labelled(moment: Moment | None, source: str) -> Iterator[Moment]:
+def _by(moment: Moment | None, source: str) -> Iterator[Moment]:
     if moment:
         yield replace(moment, source=source)
 
 
-def _plausible(when: datetime, fetched_at: datetime) -> bool:
-    return when.date() >= EARLIEST and when <= fetched_at + _AHEAD
+def _plausible(moment: Moment, fetched_at: datetime) -> bool:
+    if moment.when.date() < EARLIEST or moment.when > fetched_at + _DAY:
+        return False
+    return moment.precision == "day" or abs(moment.when - fetched_at) > _DELIVERY
 
 
-def _choose(
-    stated: list[Moment], tree: HtmlElement, url: str, fetched_at: datetime
-) -> Moment | None:
-    in_url = day_in_url(url)
-    if stated and stated[0].source in _LISTINGS and not in_url:
-        # The page's markup says nothing; the listing knows better than a date in its text.
-        return stated[0]
-    judged = _judge(tree, url, fetched_at)
-    if judged is None:
-        return stated[0] if stated else None
-    agreeing = [moment for moment in stated if moment.day == judged] or [
-        # A URL carries the newsroom's own day, which is off by one from another zone's.
-        moment
-        for moment in stated
-        if judged == in_url and abs(moment.day - judged) <= timedelta(days=1)
-    ]
-    if agreeing:
-        return next((m for m in agreeing if m.precision != "day"), agreeing[0])
-    return replace(_whole_day(judged), source="url" if judged == in_url else "html")
+def _settled(firm: list[Moment], loose: list[Moment]) -> bool:
+    """Whether what machines read needs no look at what readers see: day and zone are known."""
+    stated = [*firm, *loose]
+    alone = bool(firm) and len({moment.source for moment in stated}) == 1
+    agreed = alone or any(_support(moment, stated) > 1 for moment in stated)
+    return agreed and any(moment.zoned for moment in stated)
 
 
-def _judge(tree: HtmlElement, url: str, fetched_at: datetime) -> date | None:
-    try:
-        found = find_date(
-            tree,
-            url=url,
-            original_date=True,
-            min_date=EARLIEST.isoformat(),
-            max_date=(fetched_at + _AHEAD).date().isoformat(),
-        )
-    except Exception:  # htmldate on damaged markup: whatever it raises, it has no opinion
+def _support(moment: Moment, stated: Iterable[Moment]) -> int:
+    """How many sources name this day or, in another zone, the next."""
+    return len({other.source for other in stated if abs(other.day - moment.day) <= _DAY})
+
+
+def _agreed(firm: list[Moment], loose: list[Moment]) -> Moment | None:
+    """The best moment of the day that has most support; of equals the earlier in trust."""
+    stated = [*firm, *loose]
+    best = max(stated, key=lambda moment: _support(moment, stated), default=None)
+    if not best:
         return None
-    return date.fromisoformat(found) if found else None
+    near = [moment for moment in stated if abs(moment.day - best.day) <= _DAY]
+    exact = max(
+        near,
+        key=lambda m: (m.precision != "day", m in firm, m.zoned, m.precision == "second"),
+    )
+    if exact.precision == "day":
+        return exact
+    # An address carries the newsroom's own day, which a moment in another zone misses by one.
+    return replace(exact, day=next((m.day for m in near if m.source == "url"), exact.day))
+
+
+def _searched(tree: HtmlElement, fetched_at: datetime) -> Iterator[Moment]:
+    """What htmldate finds in the text, if the page writes it and it is not the day of the fetch.
+
+    htmldate makes up days: the first of January from the year in a copyright line.
+    """
+    page = deepcopy(tree)
+    for element in list(page.iter("meta", "link", "script")):
+        if element.tag != "script" or "ld+json" in (element.get("type") or "").lower():
+            element.drop_tree()  # judged before, and refused
+    day = searched(page, (fetched_at + _DAY).date())
+    if day and day != fetched_at.date() and _writes(page, day):
+        yield Moment.of_day(day, "html")
+
+
+def _writes(page: HtmlElement, day: date) -> bool:
+    """Whether a page writes a day, elsewhere than in the name of a file."""
+    y, m, d = day.year, f"0?{day.month}", f"0?{day.day}"
+    source = tostring(page, encoding="unicode")
+    # These begin with a digit that is given, which carries them quickly over a long page.
+    in_digits = (
+        rf"{y}\D{{0,2}}{m}\D{{0,2}}{d}(?!\d)",
+        rf"{day.day}(?<![1-9]{day.day})\W{{1,2}}{m}\W{{1,2}}{y}(?!\d)",
+    )
+    found = chain.from_iterable(re.finditer(form, source) for form in in_digits)
+    if any(not _FILE.match(source, match.end()) for match in found):
+        return True
+    text = " ".join(page.xpath(".//text()[not(parent::script or parent::style)]"))
+    name, year = r"[^\W\d_]{3,14}", rf"(?:{y}|{y % 100:02})(?!\d)"
+    in_words = (
+        rf"(?<!\d){d}\W{{1,3}}{m}\W{{1,3}}{year}",
+        rf"(?<!\d){m}/{d}/{year}",
+        rf"(?<!\d){d}(?!\d)\w{{0,2}}\W{{0,3}}(?:(?:of|de)\s+)?{name}\W{{0,3}}(?:del?\s+)?{y}(?!\d)",
+        rf"{name}\W{{1,3}}{d}(?!\d)\w{{0,2}}\W{{1,3}}{y}(?!\d)",
+    )
+    return any(re.search(form, text) for form in in_words)

@@ -112,7 +112,7 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
     rejection = (
         blocked(title, text, _visible(tree, text), claims=claims_article(said))
         or not_article(said, text, headlines)
-        or too_short(text, tree)
+        or too_short(text, tree, said.is_accessible_for_free)
     )
     if rejection:
         return Reading(rejection)

@@ -24,8 +24,8 @@ from processing.archive import Damage, StoredPage, read_pages
 from processing.exceptions import ArchiveError
 from processing.pool import ExtractionPool, Outcome
 from processing.records import FETCHED, Article, Hints, Page, Rejection, State, Visit
-from processing.staging import StagedSource
 from processing.site_templates import PageLines, Templates
+from processing.staging import StagedSource
 from processing.storage import Store
 from processing.urls import url_key
 

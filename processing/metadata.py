@@ -27,6 +27,8 @@ _SCRIPT_WRAPPING = re.compile(
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 _TAG = re.compile(r"<[^>]{1,300}>")
 _SPACE = re.compile(r"\s+")
+# JSON can escape what no text holds: controls, halves of a pair.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class PageMetadata:
     def body(self) -> str:
         """The text the JSON-LD carries as ``articleBody``, or nothing."""
         said = self.article.get("articleBody")
-        return html.unescape(_TAG.sub(" ", said)).strip() if isinstance(said, str) else ""
+        if not isinstance(said, str):
+            return ""
+        return _NO_TEXT.sub("", html.unescape(_TAG.sub(" ", said))).strip()
 
     @property
     def headline(self) -> str | None:
@@ -147,7 +151,8 @@ def plain(value: object) -> str | None:
     text = value
     for _ in range(2):  # publishers escape twice
         text = html.unescape(text) if "&" in text else text
-    return _SPACE.sub(" ", _TAG.sub(" ", text) if "<" in text else text).strip() or None
+    text = _NO_TEXT.sub("", _TAG.sub(" ", text) if "<" in text else text)
+    return _SPACE.sub(" ", text).strip() or None
 
 
 def absolute(base: str, link: str | None) -> str | None:

@@ -1,8 +1,15 @@
-"""Extraction in several processes, any of which may hang or die without harm to the others."""
+"""Extraction in several processes, any of which may hang or die without harm to the others.
+
+What a few bytes make of a parser is never known beforehand; time and memory of each page are
+bounded here, where no parser can lift the bounds.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import resource
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as PageTimeout
@@ -21,15 +28,21 @@ Extractor = Callable[[Page, SiteTemplate | None], Reading]
 TemplateOf = Callable[[str], SiteTemplate | None]
 """The template for a page, by the page's URL."""
 
+PAGE_MEMORY = 1024 * 1024 * 1024
+"""The most memory, in bytes, that a process may hold; reading 8 MB of HTML takes some 600 MB."""
+
+_NEAR = 0.8  # of that memory: parsers that find no more of it stop, and say nothing of it
+_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage
+_TOO_MUCH_MEMORY = 77  # the status of a process that ended itself for this
 _WAITING_PER_WORKER = 4  # pages on their way to each worker: enough to keep it busy
 
 
 class ExtractionPool:
     """Worker processes for ``outcomes``; a context manager, since they must be ended.
 
-    A page that takes longer than ``page_timeout`` seconds, or kills its process, is
-    ``failed-extraction`` and its process is replaced. ``extractor`` must be importable by name
-    in another process.
+    A page that takes longer than ``page_timeout`` seconds, takes more than ``PAGE_MEMORY``, or
+    kills its process, is ``failed-extraction`` and its process is replaced. ``extractor`` must be
+    importable by name in another process.
     """
 
     def __init__(
@@ -77,9 +90,8 @@ class ExtractionPool:
             yield self._result(waiting.popleft())
 
     def _schedule(self, page: Page, template: SiteTemplate | None) -> ProcessFuture[Reading]:
-        return self._pool.schedule(
-            self._extractor, args=(page, template), timeout=self._page_timeout
-        )
+        asked = (self._extractor, page, template)
+        return self._pool.schedule(_read_in_bounds, args=asked, timeout=self._page_timeout)
 
     def _result(self, future: ProcessFuture[Reading] | None) -> Reading:
         if future is None:
@@ -90,6 +102,8 @@ class ExtractionPool:
             detail = f"the page took longer than {self._page_timeout:g} s"
         except ProcessExpired as error:
             detail = f"the page killed its process (exit code {error.exitcode})"
+            if error.exitcode == _TOO_MUCH_MEMORY:
+                detail = f"the page took more than {PAGE_MEMORY >> 20} MB of memory"
         except Exception as error:  # what the process could neither finish nor send back
             detail = f"the extractor failed with {type(error).__name__}: {error}"[:200]
         else:
@@ -101,6 +115,21 @@ def _failed(detail: str) -> Reading:
     return Reading(Rejection(State.FAILED_EXTRACTION, detail))
 
 
+def _read_in_bounds(extractor: Extractor, page: Page, template: SiteTemplate | None) -> Reading:
+    """What becomes of a page; a process that came near its bound of memory ends with it."""
+    try:
+        return extractor(page, template)
+    finally:
+        if _peak() > _NEAR * PAGE_MEMORY:
+            os._exit(_TOO_MUCH_MEMORY)
+
+
+def _peak() -> int:
+    """The most memory, in bytes, that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
+
+
 def _warm_up() -> None:
-    """Load the language model before the first page, so that no page's time pays for it."""
+    """Bound the process, and load the language model, so that no page's time pays for it."""
+    resource.setrlimit(resource.RLIMIT_DATA, (PAGE_MEMORY, PAGE_MEMORY))
     detect_language("a language model is loaded once in each process")

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pytest
-from evaluate import Reading, Score, main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metrics import author_set, f1, precision_recall, same_day, same_title, shingles
-
-TEXT = (
-    "The first tram of the new harbour line left the depot at five in the morning on Friday, with"
-    " the mayor at the window and some two hundred people on the platform of the old station."
-)
 
 
 def test_shingles_are_four_words_or_four_characters() -> None:
@@ -51,33 +42,3 @@ def test_titles_authors_days() -> None:
     assert author_set(["Ada Moss & Ben Okoro"]) == author_set(["ben okoro", "Ada Moss"])
     assert same_day(datetime(2026, 11, 20, 23, tzinfo=UTC), date(2026, 11, 20))
     assert not same_day(None, date(2026, 11, 20))
-
-
-def test_the_table_compares_two_readers_on_a_set(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    html = f"<html><body><article><h1>Tram opens</h1><p>{TEXT}</p></article></body></html>"
-    truth = {
-        "id": "1",
-        "url": "https://courier.example/2026/10/20/tram-opens",
-        "html": html,
-        "text": TEXT,
-        "title": "Tram opens",
-        "authors": None,
-        "date": "2026-10-20",
-    }
-    (tmp_path / "extraction").mkdir()
-    with gzip.open(tmp_path / "extraction" / "own.jsonl.gz", "wt") as file:
-        file.write(json.dumps(truth) + "\n")
-    assert main(["--data", str(tmp_path)]) == 0
-    _, mine, theirs = capsys.readouterr().out.splitlines()
-    assert mine.split()[:8] == ["own", "newslake", "1", "0", "1.0000", "1.0000", "1.0000", "100.0"]
-    assert theirs.split()[1] == "trafilatura"
-    assert main(["--data", str(tmp_path / "none")]) == 1
-
-
-def test_a_refused_page_counts_as_wrong() -> None:
-    total = Score()
-    total.add({"text": TEXT, "title": "Tram opens"}, Reading(), 0.0)
-    assert (total.rejected, total.recall.value, total.title.value) == (1, 0.0, 0.0)
-    assert total.authors.value is None

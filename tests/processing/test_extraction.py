@@ -175,15 +175,6 @@ def test_json_ld_is_believed_before_meta_tags() -> None:
     assert article.id == url_id(url_key(URL))
 
 
-def test_title_loses_the_site_name() -> None:
-    article = found(
-        "<html><head><title>Tram line opens – The Courier</title>"
-        '<meta property="og:site_name" content="The Courier"></head><body>'
-        + "".join(f"<p>{p}</p>" for p in PARAGRAPHS)
-    )
-    assert article.title == "Tram line opens"
-
-
 @pytest.mark.parametrize(
     ("canonical", "trusted"),
     [

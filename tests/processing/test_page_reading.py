@@ -158,3 +158,45 @@ def test_utf_8_is_kept_whatever_is_declared(text: str) -> None:
     body = text.encode()
     if not body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         assert decode(body, "text/html; charset=latin-1") == text
+
+
+DECLARED = '<html lang="{}"><meta charset="{}"><p>{}'
+
+
+@pytest.mark.parametrize(
+    ("written", "declared", "lang", "words"),
+    [
+        ("cp1252", "utf-8", "en", "“Café” – naïve façade"),
+        ("cp1252", "utf-16", "en", "“Café” – naïve façade"),
+        ("cp1252", "cp037", "en", "“Café” – naïve façade"),
+        ("cp1252", "unicode_escape", "en", r"Café \u0041"),
+        ("cp1252", "utf-7", "en", "Café +ACE-"),
+        ("cp1252", "no-such-charset", "en", "Café"),
+        ("cp1251", "utf-8", "ru", "Трамвай вышел на линию"),
+        ("iso2022_jp", "iso-2022-jp", "ja", "路面電車が走る"),
+        ("cp932", "x-sjis", "ja", "路面電車が走る"),
+        ("big5", "big5", "zh", "有軌電車開通"),
+        ("koi8-r", "koi8-r", "ru", "Трамвай вышел"),
+    ],
+)
+def test_declared_charsets(written: str, declared: str, lang: str, words: str) -> None:
+    body = DECLARED.format(lang, declared, words).encode(written)
+    assert decode(body).endswith(words)
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "", "windows-1251"])
+def test_utf_8_that_was_cut_stays_utf_8(declared: str) -> None:
+    words = "Трамвай вышел на линию"
+    text = decode(
+        DECLARED.format("ru", "", words).encode() + b"\xd0", f"text/html; charset={declared}"
+    )
+    assert words in text
+
+
+def test_a_header_says_more_than_the_page() -> None:
+    body = DECLARED.format("ru", "cp1252", "Трамвай").encode("cp1251")
+    assert decode(body, "text/html; charset=windows-1251").endswith("Трамвай")
+
+
+def test_escapes_alone_are_no_charset() -> None:
+    assert decode(b"<p>\x1b[1mbold\x1b[0m") == "<p>\x1b[1mbold\x1b[0m"
