@@ -143,7 +143,7 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
         word_count=count_words(text),
         image_url=said.image_url,
         is_accessible_for_free=said.is_accessible_for_free,
-        wire=find_agency(authors, text, found),
+        wire=find_agency([*authors, *houses], text, found),
         rights=rights,
         content_hash=content_hash(text),
         extractor=extractor() if proper == found or not template else cleaned_by(template),

@@ -23,7 +23,7 @@ _COMPOUNDED = 6  # letters from which on a house's word also ends longer ones: L
 
 _SAID = yaml.safe_load(Path(__file__).with_name("bylines.yaml").read_text(encoding="utf-8"))
 _ROLES, _MODIFIERS, _HOUSES, _FURNITURE, _PARTICLES = (
-    frozenset(_SAID[name].split())
+    frozenset(_SAID[name].casefold().split())
     for name in ("roles", "modifiers", "houses", "furniture", "particles")
 )
 _HOUSE_ENDINGS = tuple(word for word in _HOUSES if len(word) >= _COMPOUNDED)
