@@ -26,6 +26,7 @@ from processing.layout import modernise
 from processing.metadata import LIVE_BLOG, PageMetadata, plain, read_metadata
 from processing.records import Article, Hints, Page, Rejection, Rights, State
 from processing.rejection import (
+    Headlines,
     blocked,
     claims_article,
     linked_headlines,
@@ -100,7 +101,8 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
     known_titles = [title, said.headline, said.first("og:title"), hints.title, *headings]
 
     persons, houses = read_authors(tree, said)
-    headlines = linked_headlines(tree)
+    claims = claims_article(said)
+    headlines = Headlines(0) if claims else linked_headlines(tree)  # counted before they are pruned
     prune(tree)
     found = _engine_text(tree, page.url)
     opening = found.split("\n") if headline is None else [*map(str, tree.itertext())]
@@ -110,7 +112,7 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
     proper = template.without(found) if template else found
     text = clean_text(proper, [t for t in known_titles if t])
     rejection = (
-        blocked(title, text, _visible(tree, text), claims=claims_article(said))
+        blocked(title, text, _visible(tree, text), claims=claims)
         or not_article(said, text, headlines)
         or too_short(text, tree, said.is_accessible_for_free)
     )
@@ -206,10 +208,9 @@ def _visible(tree: HtmlElement, text: str) -> str:
     """What a reader of a page without much text sees: needed to tell a wall from a stub."""
     if count_words(text) > 100:
         return ""
-    body = tree.find("body")
     shown = [
         element.text or ""
-        for element in (tree if body is None else body).iter()
+        for element in tree.iter()
         if isinstance(element.tag, str) and element.tag not in ("script", "style", "template")
     ]
     return " ".join(" ".join(shown).split())[:5000]
