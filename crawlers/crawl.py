@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from time import sleep
 
@@ -25,6 +25,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
 from crawlers import catalogue, rendering
+from crawlers.backfill import Days
 from crawlers.catalogue import Source
 from crawlers.source_crawl import Clock, SourceCrawl, SourceResult
 from crawlers.spider import NewsSpider
@@ -44,13 +45,15 @@ def crawl(
     workdir: Path,
     clock: Clock,
     scheduled: bool = False,
+    days: Days | None = None,
 ) -> list[SourceResult]:
     """Crawl the sources side by side and write WARC files, ledgers and states to the store.
 
     Once per process. SIGTERM or SIGINT end it within seconds; what was fetched is written all
     the same. Without a store everything stays under ``workdir/<source id>``. Only in a
-    ``scheduled`` run do listings rest. Raises StoreError when the store does not answer at the
-    start, CrawlError when Scrapy does not start; what befalls a single source is in its result.
+    ``scheduled`` run do listings rest; with ``days`` it is a backfill of these. Raises StoreError
+    when the store does not answer at the start, CrawlError when Scrapy does not start; what
+    befalls a single source is in its result.
     """
     forgotten: frozenset[str] = frozenset()
     if store is not None:
@@ -66,6 +69,7 @@ def crawl(
             clock=clock,
             forgotten=forgotten,
             scheduled=scheduled,
+            days=days,
         )
         for source in sources
     ]
@@ -104,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 workdir=Path(workdir),
                 clock=lambda: datetime.now(UTC),
                 scheduled=options.scheduled,
+                days=Days(*options.days) if options.days else None,
             )
     except NewslakeError as error:
         sys.stderr.write(f"{error}\n")
@@ -126,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", action="append", required=True, metavar="ID")
     parser.add_argument(
         "--scheduled", action="store_true", help="listings that seldom have news may rest"
+    )
+    parser.add_argument(
+        "--days",
+        nargs=2,
+        type=date.fromisoformat,
+        metavar=("FIRST", "LAST"),
+        help="a backfill: the pages of these days, both included, are wanted",
     )
     parser.add_argument("--result", type=Path, required=True, help="JSON: one object per source")
     return parser

@@ -18,7 +18,7 @@ from crawlers.feeds import read_feed
 from crawlers.listing import MAX_ENTRIES, Entry, Kind, Listing
 from crawlers.markup import as_utf8, find_root
 from crawlers.sections import read_section
-from crawlers.sitemaps import read_sitemap
+from crawlers.sitemaps import read_robots, read_sitemap
 
 __all__ = ["MAX_LISTING_BYTES", "Entry", "Kind", "Listing", "read_listing"]
 
@@ -31,6 +31,8 @@ def read_listing(
 ) -> Listing:
     """The entries of a feed (RSS, Atom, RDF, JSON), sitemap, sitemap index or section page.
 
+    A robots.txt is an index of the sitemaps that it names.
+
     ``url`` is where it was read; relative links hang on it. ``headers`` are the response's (the
     content type breaks ties; names in any case). ``usual`` is how many entries it named last
     time, 0 when that is not known: a feed that seems to name far fewer is read more patiently.
@@ -40,7 +42,7 @@ def read_listing(
     declared = {name.lower(): value for name, value in (headers or {}).items()}
     content_type = declared.get("content-type", "").lower()
     body = as_utf8(_unpacked(body), content_type)
-    kind = _kind(body, content_type)
+    kind = Kind.SITEMAP_INDEX if _ROBOTS.fullmatch(url) else _kind(body, content_type)
     found: dict[str, Entry] = {}
     with suppress(Exception):  # whatever a parser raises over strangers' bytes
         for entry in islice(_entries(kind, body, url, usual), MAX_ENTRIES):
@@ -65,6 +67,7 @@ _KINDS = {
     "body": Kind.SECTION,
 }
 _ADDRESSES = re.compile(rb"(?:https?://[^\s<>\"]++\s*+)++", re.IGNORECASE)
+_ROBOTS = re.compile(r"https?://[^/]+/robots\.txt")
 _START = 65_536
 
 
@@ -83,6 +86,8 @@ def _kind(body: bytes, content_type: str) -> Kind:
 
 
 def _entries(kind: Kind, body: bytes, url: str, usual: int) -> Iterable[Entry]:
+    if _ROBOTS.fullmatch(url):
+        return read_robots(body, url)
     if kind is Kind.FEED:
         return read_feed(body, url, usual)
     if kind in (Kind.SITEMAP, Kind.SITEMAP_INDEX):

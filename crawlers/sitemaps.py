@@ -20,6 +20,7 @@ from crawlers.moments import read_moment
 _ENTRY = re.compile(rb"<(?:[\w.-]+:)?(?:url|sitemap)(?=[\s>])", re.IGNORECASE)
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _LINE = re.compile(rb"\S+")
+_ROBOTS_LINE = re.compile(rb"^[ \t]*sitemap[ \t]*:[ \t]*([^\s#]+)", re.IGNORECASE | re.MULTILINE)
 _SLICE = 256 * 1024
 _MOST = 4 * _SLICE  # an entry may be long, but not that long
 # A prefix that a sitemap uses and does not declare is read as if it were one of its own.
@@ -37,6 +38,17 @@ def read_sitemap(body: bytes, url: str) -> Iterator[Entry]:
             yield entry
     for line in _LINE.finditer(body) if len(cuts) == 1 else ():
         link = absolute(url, line[0].decode(errors="replace"))
+        if link:
+            yield Entry(link)
+
+
+def read_robots(body: bytes, url: str) -> Iterator[Entry]:
+    """The sitemaps that a robots.txt names (https://www.sitemaps.org/protocol.html#submit_robots).
+
+    By its lines alone: what Protego makes of all agents and rules of a hostile file takes hours.
+    """
+    for line in _ROBOTS_LINE.finditer(body):
+        link = absolute(url, line[1].decode(errors="replace"))
         if link:
             yield Entry(link)
 

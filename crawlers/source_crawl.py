@@ -15,7 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import urljoin
 
+from crawlers.backfill import Days, archives, outside
 from crawlers.catalogue import INTERVALS, Source
 from crawlers.discovery import Entry, Kind
 from crawlers.refusals import Refusal
@@ -71,7 +73,8 @@ class SourceResult:
     were taken over from a run that did not publish; ``skipped`` includes what is forgotten,
     ``failed`` what was rejected unread. ``bytes`` are those of all bodies, unpacked;
     ``problems`` names each listing that failed and why. ``store_failed`` tells a store that did
-    not answer from a site that did not.
+    not answer from a site that did not. ``unfinished``: a backfill's turn did not come to all, and
+    another run like it would go on.
     """
 
     source: str
@@ -92,6 +95,7 @@ class SourceResult:
     finish_reason: str = "finished"
     problems: tuple[str, ...] = ()
     store_failed: bool = False
+    unfinished: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -157,7 +161,9 @@ class SourceCrawl:
 
     Without a store nothing is known from before and nothing is uploaded; WARC files and ledger
     lie under ``directory``. ``forgotten`` are the ids of URL keys that are never fetched again.
-    Only in a ``scheduled`` run do listings rest.
+    Only in a ``scheduled`` run do listings rest. With ``days`` it is a backfill: those days' pages
+    are wanted, whatever ``max_age_days`` says, and the sitemaps that robots.txt names are read
+    too, for what they name below the homepage.
     """
 
     def __init__(
@@ -171,6 +177,7 @@ class SourceCrawl:
         clock: Clock,
         forgotten: Collection[str] = frozenset(),
         scheduled: bool = False,
+        days: Days | None = None,
     ):
         self.source = source
         self.run_id = run_id
@@ -183,6 +190,8 @@ class SourceCrawl:
         """What broke this source's crawl or its saving."""
         self.complete = False
         """Whether the spider has done all there was to do."""
+        self.unread = 0
+        """Listings whose turn did not come."""
         self._store = store
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -198,12 +207,17 @@ class SourceCrawl:
         self._listings: dict[str, _ReadListing] = {}
         self._unsettled: set[str] = set()
         self._scheduled = scheduled
+        self._days = days
+        self._robots = urljoin(source.homepage, "/robots.txt")
+        self._declared = set(source.listings)
+        self._wanted: set[str] = set()
+        self._gained = 0
         self._answered = 0
         self._resting = 0
         self._problems: list[str] = []
         self._bytes = 0
         self._recovered = 0
-        self._rules = _fingerprint(source)
+        self._rules = _fingerprint(source, days)
         self._lock = Lock()
         self._begun = self._finished = False
 
@@ -231,6 +245,12 @@ class SourceCrawl:
         self.state.put(row)
 
     # --- Listings ---
+
+    @property
+    def listings(self) -> list[tuple[str, int]]:
+        """The listings to begin with, and how deep each lies in indexes; those come on top."""
+        declared = [(url, 0) for url in self.source.listings]
+        return [*declared, (self._robots, -1)] if self._days else declared
 
     def known_listing(self, url: str) -> KnownListing | None:
         """What to ask a listing with; None when it is new or the source's rules have changed."""
@@ -284,6 +304,17 @@ class SourceCrawl:
             before = self.known_listing(url)
             row = replace(row, quiet=before.quiet + 1 if before else 1)
         self._listings[url] = _ReadListing(row, keys)
+        if self._days:
+            self._wanted.update(key for key in keys if self._is_wanted(key))
+
+    def _is_wanted(self, key: str) -> bool:
+        candidate = self._candidates.get(key)
+        return candidate is not None and candidate.known is None and not self._ruled_out(candidate)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether a backfill has found as many pages as it may ask for: its next run reads on."""
+        return len(self._wanted) >= self.source.max_articles
 
     def _is_news(self, key: str) -> bool:
         candidate = self._candidates.get(key)
@@ -303,14 +334,29 @@ class SourceCrawl:
         self._problems.append(f"{url}: {detail}")
 
     def children(self, index: str) -> list[str]:
-        """The sitemaps of an index that are worth reading: not too old, the latest first."""
+        """The sitemaps of an index that are worth reading: not too old, the latest first.
+
+        In a backfill those of its days that no earlier run of it has dealt with.
+        """
         known = self.state.listing(index)
         named = json.loads(known.children) if known else []
-        oldest = (self._started - timedelta(days=self.source.max_age_days)).date()
         dated = [(url, Hints.of({"modified": said}).modified) for url, said in named]
+        if self._days:
+            wanted = [url for url in archives(dated, self._days) if not self._is_done(url)]
+            if index in self._declared:
+                self._declared.update(wanted)
+            return wanted
+        oldest = (self._started - timedelta(days=self.source.max_age_days)).date()
         recent = [(url, at) for url, at in dated if at is None or _day(at) >= oldest]
         recent.sort(key=lambda child: _newest_first(child[1]))
         return [url for url, _ in recent[:MAX_CHILDREN]]
+
+    def _is_done(self, archive: str) -> bool:
+        """Whether this backfill has settled all that a sitemap can still name of its days."""
+        known = self.known_listing(archive)
+        if self._days is None or known is None or not known.asked_at:
+            return False
+        return known.kind == Kind.SITEMAP and known.asked_at[:10] > self._days.last.isoformat()
 
     @property
     def discovered(self) -> int:
@@ -363,7 +409,7 @@ class SourceCrawl:
 
     def _rechecks(self, wanted: int) -> list[Candidate]:
         """Young pages that are due to be asked again, as far as the run's limit lets them."""
-        limit = self.source.max_articles
+        limit = 0 if self._days else self.source.max_articles
         places = min(max(1, limit // RECHECK_SHARE), max(0, limit - wanted))
         due: list[Candidate] = []
         for known in self.state.young(self._started - YOUNG):
@@ -386,11 +432,21 @@ class SourceCrawl:
             return Refusal(State.SKIPPED_RULE, f"deny: {denied}")
         if source.allow and not any(re.search(rule, url) for rule in source.allow):
             return Refusal(State.SKIPPED_RULE, "no allow rule matches")
+        if self._days:
+            return self._out_of_days(candidate, self._days)
         oldest = self._started - timedelta(days=source.max_age_days)
         dated = candidate.dated
         if dated is not None and _before(dated, oldest):
             return Refusal(State.SKIPPED_OLD, f"dated {dated.isoformat()}")
         return None
+
+    def _out_of_days(self, candidate: Candidate, days: Days) -> Refusal | None:
+        via, home = candidate.discovered_via, url_key(self.source.homepage).rstrip("/")
+        if via not in self._declared and not candidate.key.startswith(f"{home}/"):
+            # Sites of one house share a robots.txt.
+            return Refusal(State.SKIPPED_RULE, f"not below {self.source.homepage}")
+        reason = outside(days, candidate.url, candidate.hints, via)
+        return Refusal(State.SKIPPED_OLD, f"{reason}; asked for {days}") if reason else None
 
     def fetched(
         self,
@@ -430,6 +486,7 @@ class SourceCrawl:
             warc_offset=pointer.offset,
             warc_length=pointer.length,
         )
+        self._gained += 1
         self._end(candidate, FETCHED, at=at, http_status=200, warc=pointer)
 
     def unchanged(
@@ -464,6 +521,7 @@ class SourceCrawl:
             if not candidate.recheck:
                 self._unsettled.add(candidate.key)
         elif not refusal.state.startswith("skipped"):
+            self._gained += 1
             self._drop(candidate, at)
         self._end(
             candidate, refusal.state, at=at, detail=refusal.detail, http_status=refusal.http_status
@@ -530,6 +588,7 @@ class SourceCrawl:
             known = self.state.listing(read.row.key)
             if not read.keys & self._unsettled:
                 self.state.put(read.row)
+                self._gained += self._is_done(read.row.key)
             elif known is not None and known.quiet:
                 self.state.put(replace(known, quiet=0))  # it has something to be asked for
 
@@ -573,6 +632,7 @@ class SourceCrawl:
             finish_reason=finish_reason,
             problems=tuple(self._problems),
             store_failed=isinstance(self.error, StoreError),
+            unfinished=reason is None and self._is_unfinished(outcomes.count(State.SKIPPED_LIMIT)),
         )
 
     def _reason(self, finish_reason: str) -> str | None:
@@ -586,6 +646,11 @@ class SourceCrawl:
         if self._problems and not self._answered:
             return f"no listing could be read: {self._problems[0]}"
         return None
+
+    def _is_unfinished(self, left: int) -> bool:
+        """Whether a backfill goes on: something is left, and more was settled than failed."""
+        failed = len(self._unsettled) - left
+        return bool(self._days and left + self.unread and self._gained > failed)
 
     def _remember(self, candidate: Candidate, status: str, at: datetime, **columns: Any) -> None:
         row = known_url(
@@ -625,9 +690,10 @@ def _recheck_due(known: KnownUrl, now: datetime) -> bool:
     return now >= last + max(FIRST_RECHECK, last - first)
 
 
-def _fingerprint(source: Source) -> str:
+def _fingerprint(source: Source, days: Days | None) -> str:
     """A mark of the rules under which a listing's entries were decided."""
-    rules = [source.allow, source.deny, source.max_age_days, source.allow_private]
+    rules: list[Any] = [source.allow, source.deny, source.max_age_days, source.allow_private]
+    rules += [str(days)] if days else []
     return sha256(json.dumps(rules).encode()).hexdigest()[:16]
 
 

@@ -121,19 +121,25 @@ class NewsSpider(scrapy.Spider):
             await asyncio.to_thread(crawl.finish)
 
     async def _read_listings(self, crawl: SourceCrawl, ends: float) -> None:
-        waiting = deque((url, 0) for url in crawl.source.listings)
+        waiting = deque(crawl.listings)
         seen = {url for url, _ in waiting}
         while waiting:
             url, depth = waiting.popleft()
+            if crawl.has_enough:
+                crawl.unread += 1
+                continue
             over = _TIME_IS_UP if _now() >= ends else _enough(crawl)
             if over:
+                crawl.unread += 1
                 crawl.listing_failed(url, over)
                 continue
             kind = await self._read_listing(crawl, url)
             if kind is not Kind.SITEMAP_INDEX or depth == MAX_DEPTH:
                 continue
             for child in crawl.children(url):
-                if child not in seen and len(seen) < MAX_LISTINGS:
+                if child not in seen and len(seen) >= MAX_LISTINGS:
+                    crawl.unread += 1
+                elif child not in seen:
                     seen.add(child)
                     waiting.append((child, depth + 1))
 

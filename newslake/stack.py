@@ -32,10 +32,17 @@ from newslake.objectstore import past_proxies
 from processing.exceptions import ConfigurationError, ServiceError
 
 POOLS = {
-    "crawl": (4, "Crawls at a time, over all runs"),
+    "crawl": (8, "Crawls at a time; a run takes at most four"),
+    "extract": (2, "Extractions at a time; each takes all processors"),
     "publish": (1, "One publisher at a time"),
+    "backfill": (1, "Crawls and extractions of backfills at a time"),
+    "import": (1, "WARC files imported at a time"),
 }
-"""Airflow pools that the DAGs use: slots and description."""
+"""Airflow pools that the DAGs use: slots and description. What takes hours has pools of its own."""
+
+PARALLELISM = 20
+"""Tasks at a time: the slots of all pools, and room for those in none, so that nothing waits for
+what takes hours."""
 
 # Each service's arguments, and the seconds it has to end. The scheduler would wait for running
 # tasks as long as they take; the triggerer takes ten for nothing, its triggers are in the
@@ -73,7 +80,7 @@ def airflow_environment(
     kept = _secrets(folder)
     settings = {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags.absolute()),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder / "plugins"),
@@ -82,7 +89,8 @@ def airflow_environment(
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(home)),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
+        # Whoever finds another writing waits a minute, not five seconds.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__LOGGING__UVICORN_LOGGING_LEVEL": "WARNING",
@@ -91,6 +99,8 @@ def airflow_environment(
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         # A small machine under load is slower than the defaults of 5, 30 and 50 s allow.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # The scheduler may be up before the API server: what is due then would fail after 5 tries.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
         "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
     }

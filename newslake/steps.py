@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,24 @@ from typing import Any
 from crawlers import catalogue
 from newslake import processes
 from newslake.configuration import sources_directory
-from processing.exceptions import ConfigurationError, CrawlError, ObjectNotFound
+from processing.exceptions import (
+    ArchiveError,
+    ConfigurationError,
+    CrawlError,
+    GateError,
+    LakeFormatError,
+    ObjectNotFound,
+    UnknownArticle,
+)
 
 BATCHES = 4
-"""Most crawl tasks of a run: the slots of the ``crawl`` pool."""
+"""Most crawl tasks of a run: half the slots of the ``crawl`` pool, so that two runs find room."""
+
+SIDE_BY_SIDE = 64
+"""Sources that a crawl asks at a time, each for an hour at most."""
+
+PERMANENT = (ConfigurationError, ArchiveError, GateError, LakeFormatError, UnknownArticle)
+"""Errors that trying again does not mend; all others may be the network's."""
 
 log = logging.getLogger(__name__)
 progress = logging.getLogger("newslake.progress")
@@ -36,9 +50,9 @@ def _tell(stage: str, sentence: str, done: int, total: int) -> None:
 
 
 def plan(
-    schedule: str | None, only: Sequence[str], environ: Mapping[str, str]
+    schedule: str | None, only: Sequence[str], environ: Mapping[str, str], most: int = BATCHES
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The batches of a run, each ``{name, sources}``, and the broken sources' errors by file.
+    """At most so many batches, each ``{name, sources}``, and the broken sources' errors by file.
 
     ``only`` names sources, whatever their schedule; else all enabled ones of ``schedule``
     (None: of any). Raises ConfigurationError on an unknown id.
@@ -56,7 +70,7 @@ def plan(
         errors = {str(error).split(":", 1)[0]: str(error) for error in known.errors}
     for sentence in errors.values():
         log.error("%s", sentence)
-    batches = [[source.id for source in batch] for batch in catalogue.plan(chosen, BATCHES)]
+    batches = [[source.id for source in batch] for batch in catalogue.plan(chosen, most)]
     _tell("plan", f"{len(chosen)} sources in {len(batches)} batches", 0, len(chosen))
     return [{"name": _batch_name(ids), "sources": ids} for ids in batches], errors
 
@@ -80,20 +94,23 @@ class Crawl:
         say: Callable[[str], object] = log.info,
         *,
         scheduled: bool = False,
+        days: tuple[date, date] | None = None,
     ) -> dict[str, Any]:
         """Crawl the sources that have not succeeded in an earlier attempt; counts by source.
 
-        ``scheduled`` tells a run that was due from one by hand, which asks every listing.
+        ``scheduled`` tells a run that was due from one by hand, which asks every listing;
+        ``days`` make it a backfill from the first to the last of them.
         Everything fetched is in the lake when this returns or raises. ``say`` gets each line
-        of the crawl's log. Raises CrawlError naming the sources that failed as a whole.
+        of the crawl's log. Raises CrawlError naming the sources that failed as a whole,
+        ConfigurationError when the crawl's own settings are wrong.
         """
-        store = _writable(self._environ)
+        store = writable(self._environ)
         earlier = results(self._environ, run_id, sources)
         open_sources = [id_ for id_ in sources if not earlier.get(id_, {}).get("ok")]
         with tempfile.TemporaryDirectory(prefix="newslake-crawl-") as folder:
-            found = self._crawl(
-                open_sources, run_id, attempt, Path(folder), say, scheduled=scheduled
-            )
+            options = ["--scheduled"] if scheduled else []
+            options += ["--days", *map(str, days)] if days else []
+            found = self._crawl(open_sources, run_id, attempt, Path(folder), say, options)
         for result in found:
             key = f"staged/run={run_id}/source={result['source']}/result-{attempt}.json"
             store.put(key, json.dumps(result).encode())
@@ -117,8 +134,7 @@ class Crawl:
         attempt: int,
         folder: Path,
         say: Callable[[str], object],
-        *,
-        scheduled: bool,
+        options: Sequence[str],
     ) -> list[dict[str, Any]]:
         if not sources:
             return []
@@ -126,7 +142,7 @@ class Crawl:
         command = [sys.executable, "-m", "crawlers.crawl"]
         command += ["--run-id", run_id, "--attempt", str(attempt), "--result", str(result)]
         command += ["--sources-dir", str(sources_directory(self._environ))]
-        command += ["--scheduled"] if scheduled else []
+        command += options
         command += [word for id_ in sources for word in ("--source", id_)]
         self._process = processes.start(
             command, output=subprocess.PIPE, env={**self._environ, "PYTHONUNBUFFERED": "1"}
@@ -140,7 +156,8 @@ class Crawl:
         finally:
             self.stop()
         if not result.exists():
-            raise CrawlError(
+            error = ConfigurationError if status == ConfigurationError.exit_status else CrawlError
+            raise error(
                 f"the crawl of {', '.join(sources)} ended with status {status} and no result;"
                 f" its last words: {last or 'none'}"
             )
@@ -174,11 +191,13 @@ def publish(
     dag_id: str | None = None,
     dag_run_id: str | None = None,
     schedule: str | None = None,
+    backfill: bool = False,
     lease_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Commit what the run staged; its manifest.
 
-    ``schedule`` is the one that the run was due by, None for a run by hand. ``lease_seconds``
+    ``schedule`` is the one that the run was due by, None for a run by hand; a ``backfill`` asks
+    for other days than its own, and tells nothing of what is usual or complete. ``lease_seconds``
     without a sign of life make another publisher count as dead. Raises
     ConfigurationError when nothing was planned: an empty run must not pass for a good one.
     """
@@ -186,39 +205,70 @@ def publish(
         raise ConfigurationError("no source was planned; the log of the plan task says why")
     from processing import lease, publishing
 
+    store = writable(environ)
     sources = sorted(id_ for batch in batches for id_ in batch["sources"])
     declared = catalogue.load(sources_directory(environ)).sources
-    found = results(environ, run_id, sources)
-    failures = {
-        id_: found[id_]["reason"] if id_ in found else "the crawl left no result; see its log"
-        for id_ in sources
-        if not found.get(id_, {}).get("ok")
-    }
     facts = publishing.RunFacts(
         run_id=run_id,
         sources=tuple(sources),
         started_at=started_at,
         topic_maps={id_: declared[id_].topics for id_ in sources if id_ in declared},
-        failures=failures,
+        failures=_failures(store, environ, run_id, sources),
         software=software(),
         dag_id=dag_id,
         dag_run_id=dag_run_id,
-        schedules=dict.fromkeys(sources, schedule),
+        schedules={} if backfill else dict.fromkeys(sources, schedule),
     )
-    manifest = publishing.publish(
-        _writable(environ), facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE
-    )
+    manifest = publishing.publish(store, facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE)
     _tell("publish", f"published as run {run_id}", 1, 1)
     return manifest
 
 
-def judge(manifest: Mapping[str, Any] | None, errors: Mapping[str, str]) -> None:
-    """Raise when the run must be red: CrawlError names the sources that failed as a whole."""
+def _failures(
+    store: Any, environ: Mapping[str, str], run_id: str, sources: Iterable[str]
+) -> dict[str, str]:
+    """The sources that failed as a whole, and why."""
+    from processing.commits import read_manifest
+
+    found = results(environ, run_id, sources)
+    failures: dict[str, str] = {id_: r["reason"] for id_, r in found.items() if not r["ok"]}
+    missing = set(sources) - found.keys()
+    # A publish cut off at its very end has cleared the results away, and said what was in them.
+    earlier = read_manifest(store, run_id) if missing else None
+    if earlier:
+        return failures | {id_: r for id_, r in earlier["failures"].items() if id_ in missing}
+    return failures | dict.fromkeys(missing, "the crawl left no result; see its log")
+
+
+def unfinished(environ: Mapping[str, str], run_id: str, sources: Iterable[str]) -> list[str]:
+    """The sources whose backfill another run like this one takes further."""
+    found = results(environ, run_id, sources)
+    return [id_ for id_, said in sorted(found.items()) if said.get("unfinished")]
+
+
+def judge(
+    manifest: Mapping[str, Any] | None, errors: Mapping[str, str], why: str | None = None
+) -> None:
+    """Raise when the run must be red: CrawlError names the sources that failed as a whole.
+
+    ``errors`` are those of broken source files; ``why`` there is no manifest.
+    """
     if manifest is None:
-        raise CrawlError("nothing was published; see the log of the publish task")
+        raise CrawlError(f"nothing was published; {why or 'see the log of the publish task'}")
     failed = [f"{id_} failed: {reason}" for id_, reason in manifest["failures"].items()]
     if failed or errors:
         raise CrawlError("; ".join([*failed, *errors.values()]))
+
+
+def days(first: str, last: str) -> tuple[date, date]:
+    """The range of days that a form names, ISO 8601; ConfigurationError when it is none."""
+    try:
+        found = date.fromisoformat(first), date.fromisoformat(last)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}; write a day as 2026-01-31") from None
+    if found[0] > found[1]:
+        raise ConfigurationError(f"the days end on {last}, before {first}; exchange the two")
+    return found
 
 
 def _crawled(result: Mapping[str, Any]) -> str:
@@ -263,7 +313,7 @@ def require(batches: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> 
         )
 
 
-def _writable(environ: Mapping[str, str]) -> Any:
+def writable(environ: Mapping[str, str]) -> Any:
     """The lake's store, its bucket there, seen to be one that a lake can rest on."""
     from processing import probe
 

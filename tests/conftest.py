@@ -43,7 +43,13 @@ def store(lake_env: dict[str, str]) -> Store:
     return lake
 
 
-_LONGEST = ("test_kills.py", "test_run.py", "test_interruption.py", "test_stack.py")
+_LONGEST = (
+    "test_kills.py",
+    "test_run.py",
+    "test_services.py",
+    "test_interruption.py",
+    "test_stack.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

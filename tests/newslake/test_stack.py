@@ -1,55 +1,26 @@
-"""Airflow's services for real: a DAG runs under them, and however they end, nothing is left."""
+"""Airflow's services for real: however they end, nothing is left."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import signal
 import socket
-import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from urllib.request import Request, urlopen
 
-import psutil
 import pytest
 import yaml
+from running_airflow import (
+    cmdlines,
+    descendants,
+    left_of,
+    query,
+    running,
+    until,
+)
 
 from newslake import stack
 from processing.exceptions import ConfigurationError, ServiceError
-
-UP = """
-import os, sys
-from pathlib import Path
-from newslake import stack
-from processing.exceptions import NewslakeError
-try:
-    stack.up(Path(sys.argv[1]), os.environ, dags=Path(sys.argv[2]), port=int(sys.argv[3]))
-except NewslakeError as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-"""
-
-DAG = """
-import os
-from datetime import datetime, timedelta
-from pathlib import Path
-from airflow.sdk import dag, task
-
-@dag(schedule="@once", start_date=datetime(2026, 1, 1), catchup=False,
-     default_args={"retries": 3, "retry_delay": timedelta(seconds=1)})
-def trivial():
-    @task(pool="crawl")
-    def write():
-        Path(os.environ["RESULT"]).write_text("done")
-    write()
-
-trivial()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +31,7 @@ def environ() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dags")
-    (folder / "trivial.py").write_text(DAG)
-    return folder
+    return tmp_path_factory.mktemp("dags")
 
 
 @pytest.fixture(scope="module")
@@ -139,32 +108,6 @@ def test_a_taken_port_is_a_sentence(home: Path, dags: Path, environ: dict[str, s
             stack.up(home, environ, dags=dags, port=port)
 
 
-def test_a_dag_runs_and_a_sigterm_leaves_nothing(
-    home: Path, dags: Path, environ: dict[str, str], tmp_path: Path
-) -> None:
-    result = tmp_path / "result"
-    with running(home, dags, {**environ, "RESULT": str(result)}) as (process, port, log):
-        until(lambda: "user admin" in log.read_text(), process)
-        until(lambda: ended_runs(home) != [], process)
-        assert ended_runs(home) == [("trivial", "success")]
-        assert result.read_text() == "done"
-        family = descendants(process)
-        assert listening(family) == {("127.0.0.1", port)}
-        assert log_in(port, home) == 201
-        second = subprocess.run(
-            [sys.executable, "-c", UP, home, dags, str(free_port())],
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert second.stderr.startswith("ConfigurationError: Airflow already runs out of")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-        assert left_of(family) == []
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_while_it_starts_leaves_nothing(
     home: Path, dags: Path, environ: dict[str, str], number: signal.Signals
@@ -192,96 +135,3 @@ def test_a_service_that_dies_ends_the_others_and_is_named(
     said = log.read_text().splitlines()[-1]
     assert said.startswith("ServiceError: Airflow's triggerer ended by itself")
     assert said.endswith("airflow-triggerer.log says why")
-
-
-@contextmanager
-def running(
-    home: Path, dags: Path, environ: dict[str, str]
-) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
-    """``up`` in a process of its own: the process, its port, what it prints."""
-    port = free_port()
-    log = home / "up.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", UP, home, dags, str(port)],
-            env=environ,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield process, port, log
-    finally:
-        family = descendants(process) if process.poll() is None else []
-        process.kill()
-        process.wait()
-        until(lambda: left_of(family) == [])
-
-
-def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def cmdlines(process: subprocess.Popen[bytes]) -> dict[psutil.Process, list[str]]:
-    lines = {}
-    for descendant in descendants(process):
-        with suppress(psutil.Error):
-            lines[descendant] = descendant.cmdline()
-    return lines
-
-
-def left_of(family: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; zombies are gone but for init's taking note of it."""
-    left = []
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                left.append(process)
-    return left
-
-
-def listening(family: list[psutil.Process]) -> set[tuple[str, int]]:
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in left_of(family)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-
-
-def log_in(port: int, home: Path) -> int:
-    password = json.loads(stack.password_file(home).read_text())["admin"]
-    body = json.dumps({"username": "admin", "password": password}).encode()
-    request = Request(
-        f"http://127.0.0.1:{port}/auth/token", body, {"Content-Type": "application/json"}
-    )
-    with urlopen(request) as answer:
-        status: int = answer.status
-    return status
-
-
-def query(home: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(home / "airflow" / "airflow.db", timeout=30)) as database:
-        return database.execute(sql).fetchall()
-
-
-def ended_runs(home: Path) -> list[tuple[object, ...]]:
-    return query(home, "select dag_id, state from dag_run where state in ('success', 'failed')")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
-def until(
-    condition: Callable[[], bool],
-    process: subprocess.Popen[bytes] | None = None,
-    seconds: float = 200.0,
-) -> None:
-    """Wait for ``condition``; fails when ``process`` ends first."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process is None or process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

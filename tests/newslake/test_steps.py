@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,49 @@ def test_a_stopped_crawl_ends_and_keeps_what_it_fetched(lake_env, store, sources
     assert steps.results(environ, RUN, ["paper"])["paper"]["fetched"] == 1
 
 
+OUT_OF_TIME = """
+import os, signal, sys
+import psutil
+from newslake import steps
+
+class OutOfTime(BaseException):
+    pass
+
+def ring(*_):
+    raise OutOfTime
+
+signal.signal(signal.SIGALRM, ring)
+try:
+    steps.Crawl(os.environ).run(["paper"], sys.argv[1], 1, lambda line: None)
+except OutOfTime:
+    print(len(psutil.Process().children(recursive=True)), "left")
+"""
+
+
+def test_a_crawl_that_takes_too_long_ends_with_its_task(lake_env, store, sources):
+    site = Site()
+    with SiteServer(site) as server:
+        task = subprocess.Popen(
+            [sys.executable, "-P", "-c", OUT_OF_TIME, RUN],
+            env=environment(lake_env, sources, server),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert site.asked.wait(60)
+        task.send_signal(signal.SIGALRM)  # as Airflow's execution_timeout interrupts a task
+        said = task.communicate(timeout=60)[0]
+        site.release.set()
+    assert said == "0 left\n"
+    assert [o for o in store.objects("raw/") if o.size], "what was fetched is kept"
+
+
+def test_a_crawl_that_cannot_begin_is_a_wrong_setting(lake_env, store, sources):
+    (sources / "paper.yaml").write_text("id: paper\nnme: Paper\n")
+    environ = {**lake_env, "NEWSLAKE_SOURCES": str(sources)}
+    with pytest.raises(ConfigurationError, match="did you mean 'name'"):
+        steps.Crawl(environ).run(["paper"], RUN, 1, lambda line: None)
+
+
 def test_a_retry_crawls_only_what_has_not_succeeded(lake_env, store, sources):
     site = Site()
     site.release.set()
@@ -121,5 +167,28 @@ def test_the_verdict_names_what_failed():
     steps.judge({"failures": {}}, {})
     with pytest.raises(CrawlError, match=r"dead failed: no listing; broken\.yaml: name: missing"):
         steps.judge({"failures": {"dead": "no listing"}}, {"b": "broken.yaml: name: missing"})
-    with pytest.raises(CrawlError, match="nothing was published"):
+    with pytest.raises(CrawlError, match="nothing was published; see the log"):
         steps.judge(None, {})
+    with pytest.raises(CrawlError, match="nothing was published; no source 'papr'"):
+        steps.judge(None, {}, "no source 'papr'")
+
+
+def test_days_are_a_range():
+    assert steps.days("2026-01-31", "2026-02-01") == (date(2026, 1, 31), date(2026, 2, 1))
+    for first, last in (("2026-02-01", "2026-01-31"), ("2026-02-30", "2026-03-01")):
+        with pytest.raises(ConfigurationError):
+            steps.days(first, last)
+
+
+def test_a_publish_repeated_after_its_end_says_the_same(lake_env, store, sources):
+    site = Site()
+    site.release.set()
+    declare(sources, "dead", "http://dead.example/nothing")
+    with SiteServer(site) as server:
+        environ = environment(lake_env, sources, server)
+        with pytest.raises(CrawlError, match=r"^dead: "):
+            steps.Crawl(environ).run(["dead", "paper"], RUN, 1, lambda line: None)
+    batches = [{"name": "both", "sources": ["dead", "paper"]}]
+    first, again = (steps.publish(batches, RUN, datetime.now(UTC), environ) for _ in range(2))
+    assert list(first["failures"]) == ["dead"]
+    assert again["failures"] == first["failures"]
