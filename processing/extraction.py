@@ -29,6 +29,7 @@ from processing.rejection import (
     Headlines,
     blocked,
     claims_article,
+    is_list,
     linked_headlines,
     not_article,
     not_html,
@@ -111,8 +112,10 @@ def _read(page: Page, template: SiteTemplate | None) -> Reading:
         found = said.body
     proper = template.without(found) if template else found
     text = clean_text(proper, [t for t in known_titles if t])
+    shown = _visible(tree, text)
     rejection = (
-        blocked(title, text, _visible(tree, text), claims=claims)
+        # A consent layer lies over a front as well; what it lies over tells more.
+        (None if is_list(said.url, text, headlines) else blocked(title, text, shown, claims=claims))
         or not_article(said, text, headlines)
         or too_short(text, tree, said.is_accessible_for_free)
     )

@@ -231,7 +231,7 @@ def not_article(said: PageMetadata, text: str, headlines: Headlines) -> Rejectio
     if not kind and _is_puzzle(said, text) and not _runs(text):
         kind = "a puzzle"
     if not kind and not claims_article(said):
-        if _is_list(said.url, text, headlines):
+        if is_list(said.url, text, headlines):
             kind = f"a list of {headlines.count} linked headlines, not one text"
         elif count_words(text) >= MINIMUM_WORDS and not _runs(text):
             kind = "lists or figures, no running text"
@@ -258,7 +258,7 @@ def _is_puzzle(said: PageMetadata, text: str) -> bool:
     return any(title and _PUZZLE.search(title) for title in titles)
 
 
-def _is_list(url: str, text: str, headlines: Headlines) -> bool:
+def is_list(url: str, text: str, headlines: Headlines) -> bool:
     """Whether headlines part the text into teasers, or there is little else on a front's address.
 
     An article may stand among as many headlines: then its text is one long stretch of the page.
