@@ -80,13 +80,14 @@ _ARTICLE = {
         "neither text nor page tells",
     ),
     "topic_score": Column(
-        "How sure `topic` is, 0 to 1: 1 for the operator's word, 0 for `unclassified`. Ranks"
-        " evidence; not a probability."
+        "How sure `topic` is, 0 to 1: about the share of such articles whose topic is right; 1 for"
+        " the operator's word, 0 for `unclassified`."
     ),
     "topic_method": Column(
-        "Who chose `topic`: `source-map` (the operator's map of a site's sections), `section` (a"
-        " lexicon of section names, held against page, address and tags), `model` (no such"
-        " classifier yet) or `none` (`unclassified`)."
+        "Who chose `topic`: `source-map` (the operator's map of a site's sections), `section` (the"
+        " models, and a section's name in page, address or tags that speaks for it), `model` (the"
+        " models alone) or `none` (`unclassified`: nothing is sure enough). Which models, the"
+        " manifest's `software` says under `topic-models`."
     ),
     "topics": Column(
         "All candidate topics with their scores, surest first, weak guesses included; may be empty."
@@ -121,8 +122,9 @@ _ARTICLE = {
         "no agency is told",
     ),
     "cluster_id": Column(
-        "Id of the article that the cluster of equal texts hangs on: its own `id` in articles, the"
-        " `article_id` in copies."
+        "What texts of one story have in common: the `id` of one of its articles. Copies have their"
+        " article's; articles share one where they are like the same text, or one contains the"
+        " other. Moves, without another `run_id`, when two clusters prove to be one."
     ),
     "revision": Column("0 as first published, one more for each later text."),
     "content_hash": Column(
@@ -171,10 +173,15 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "article_id": Column("`id` of the article that it duplicates."),
         "relation": Column(
             "How it duplicates: `same-url` (the same URL key from another source), `exact` (the"
-            " same normalised text, at most 30 days apart); `near` and `contained` are reserved,"
-            " near-duplicates are not looked for yet."
+            " same normalised text, at most 30 days apart), `near` (edited: at most 3 days apart,"
+            " at least half of the shorter text and two fifths of the longer are shared) or"
+            " `contained` (cut: half of it or more stands in its article, which has much besides)."
+            " As first published."
         ),
-        "similarity": Column("0 to 1; always 1 for `same-url` and `exact`.", "not measured"),
+        "similarity": Column(
+            "The share of the shorter text that stands in the longer, as estimated when it was"
+            " published, 0 to 1; 1 for `same-url` and `exact`."
+        ),
     },
     "revisions": _ARTICLE
     | {
@@ -218,6 +225,14 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "article_id": Column("The article it stands for: its own `id` in articles."),
         "relation": Column("The copy's `relation`.", "it is an article"),
         "run_id": Column("Run that last wrote it."),
+        "similarity": Column("The copy's `similarity`.", "it is an article"),
+        "cluster_id": Column("The row's `cluster_id`."),
+        "signature": Column("Version of the way `winnowed` is made, 1 so far."),
+        "winnowed": Column(
+            "What the text is found by after edits: of every run of five words (in scripts without"
+            " spaces, of eight characters) the upper half of its xxh3 hash, of every ten runs in a"
+            " row the least; none of a text below 50 words."
+        ),
         "date": Column("The row's `date`."),
     },
 }
@@ -230,7 +245,8 @@ STATES: dict[State, str] = {
     State.UNCHANGED: "asked again; the server said 304, or the text is the same",
     State.DUPLICATE_EXACT: "same URL key or same text as an article; the row is in copies, or it is"
     " the same page again",
-    State.DUPLICATE_NEAR: "nearly the text of an article, or contained in one (not produced yet)",
+    State.DUPLICATE_NEAR: "nearly the text of an article, or contained in one; the row is in"
+    " copies",
     State.SKIPPED_ROBOTS: "robots.txt forbids it",
     State.SKIPPED_RIGHTS: "its publisher reserves what the source honours (`tdm`, `ai`,"
     " `noindex`): not taken",
@@ -266,7 +282,9 @@ MANIFEST = {
     "schedules": "source -> schedule it was crawled by, null by hand; empty when nothing was"
     " crawled.",
     "flags": "What is unusual, as `source`, `flag`, `detail`; `volume-collapse`: far fewer URLs"
-    " than the source showed before. Flagged runs are published all the same.",
+    " than the source showed before; `cluster-too-large`, `cluster-too-mixed`: texts of the source"
+    " are articles of their own, since a cluster of more than 1,000 texts, or of more than 20 of"
+    " one site, looks like a template. Flagged runs are published all the same.",
     "completeness": "Rows of `dataset coverage` for the run's sources: its own day as it stood with"
     " this run, and the day before where this run closed it.",
     "partitions": "Partitions of articles it touched, as `date|topic`.",
@@ -308,8 +326,12 @@ PROMISES = {
     "`date`": "The UTC day of `published_at` where that is known and plausible, else of"
     " `first_seen_at`. It stays as first published; `topic` moves only when pages are processed"
     " again.",
-    "An article once published stays one": "What arrives later with the same text, even if dated"
-    " earlier, is a copy. Equal texts more than 30 days apart are articles of their own.",
+    "An article once published stays one": "What arrives later with the same text or nearly the"
+    " same, even if dated earlier, is a copy. Equal texts more than 30 days apart, and edited ones"
+    " more than 3, are articles of their own.",
+    "Duplicates": "A copy keeps its row, text and all, and is like its article itself, not only"
+    " like another copy. A text that contains an earlier, much shorter one is no copy: both are"
+    " articles of one cluster. `newslake dataset cluster` shows a cluster and what differs in it.",
     "Changes": "Another text under the same URL key from the same source replaces the row, raises"
     " `revision` and moves the earlier row to `revisions`. A page that newslake reads better than"
     " before corrects its row in place: no revision, another `run_id` and `extractor`.",

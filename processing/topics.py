@@ -1,85 +1,59 @@
-"""Which topic an article belongs to: the operator's word, then what the site calls its section.
+"""Which topic an article belongs to: the operator's word, else sections and models together.
 
-Sites name their sections in every language, so the evidence is a lexicon of such names
-(section_lexicon.yaml) looked up in the section, its breadcrumb, the address and the tags.
-What none of them says stays unclassified: a wrong partition hides an article, none does not.
+A section is evidence, not truth, and so is a model's guess: what a site calls the page's place
+is added to what the model says of its title and opening. The student reads every text; where it
+is not sure, the encoder reads it too. What neither knows stays unclassified: a wrong partition
+hides an article, none does not.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-import yaml
+from processing import topic_encoder, topic_models
+from processing.exceptions import ConfigurationError
+from processing.records import TOPICS, UNCLASSIFIED, TopicScore
+from processing.topic_sections import Vote, joined, mapped, votes
+from processing.topic_student import Reading, Student
 
-from processing.records import UNCLASSIFIED, TopicScore
+# The numbers below were chosen on labelled pages, one value each for all topics, languages and
+# sites. training/README.md tells how, and what a choice on half of the pages gives on the others.
 
-SECTION = 0.8
-"""Score of a section, or of one part of its breadcrumb, that is a name in the lexicon."""
+SECTION_WEIGHT = 4.0
+"""What a section's whole vote adds to a topic's log-probability."""
 
-ADDRESS = 0.7
-"""Score of a folder of the URL's path, or of a label before its domain, that is such a name."""
+SURE = 0.6
+"""Score from which the student's answer stands without the encoder's."""
 
-TAG = 0.5
-"""Score of tags when all that say anything agree; times the topic's share of them when not.
+FEW = 30
+"""Words of the table fewer than which no answer of the student's stands without the encoder's."""
 
-Tags name an article's subjects, of which its topic is only one; some sites give every page
-the names of all their sections.
-"""
-
-PART = 0.75
-"""Factor for a name found as some words of a longer section ("Local Sport", "us-politics")."""
-
-BROADER = 0.75
-"""Factor for each step away from the most specific name of a breadcrumb or path."""
-
-VAGUE = {"lifestyle-and-leisure": 0.7, "human-interest": 0.4, "society": 0.4}
-"""Factors for topics whose names sites give to catch-alls ("Life", "Sociedad").
-
-Of labelled pages with such a name in their address, 7 in 12, 1 in 3 and 1 in 6 had that topic;
-of those with another topic's name, 9 in 10.
-"""
-
-FLOOR = 0.3
+FLOOR = 0.25
 """Least score of a topic that is named; guesses below it are kept, and the article unclassified."""
 
-# Longer pieces of an address are headlines, whose words are no names of sections.
-_MOST_WORDS = 4
+TOLD = 0.05
+"""Least score of a topic that is kept beside the best."""
 
-# Two Latin letters in an address are a language or a country sooner than a section ("it", "ai").
-_LEAST_LETTERS = 3
+STUDENT_SHARE = 0.3
+"""Share of the student's log-probabilities where the encoder has read the text too."""
 
-# In an address these tell how a page is served; as a section they are names like any other.
-_TECHNICAL = frozenset({"apps", "mobil", "mobile", "web"})
+STUDENT_TEMPERATURE = 0.6
+ENCODER_TEMPERATURE = 0.4
+"""Divisors of the models' logits that make a score the share of such answers that are right."""
 
-# The second level of addresses such as www.example.com.br.
-_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org"})
-
-# "Arts and Culture", "Arts & Culture" and "Arts, Culture" are one name.
-_AND = {
-    *("and", "und", "et", "y", "e", "en", "och", "og", "ja", "i", "a", "ve", "και", "и", "і", "та"),
-    *("si", "es", "dan", "va", "और", "و"),
-}
-
-_BREADCRUMB = re.compile(r"\s*(?:[>»›|→/;]|::|\s[-–—]\s)\s*")
-_MARKS = re.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
-_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "ı": "i", "đ": "d", "ð": "d"})
-_TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+_WORDS_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
     """An article's topic and why.
 
-    ``topic`` is a slug of records.TOPICS or UNCLASSIFIED, ``score`` 0 to 1 (0.0 when
-    unclassified), ``method`` source-map, section or none, ``evidence`` one line per piece of
-    it, strongest first, ``topics`` every candidate by falling score, weak guesses included.
+    ``topic`` is a slug of records.TOPICS or UNCLASSIFIED; ``score`` 0 to 1 (0.0 when
+    unclassified); ``method`` source-map, section (a section's name speaks for the topic), model
+    (none does) or none; ``evidence`` one line per piece of it, that of the topic first;
+    ``topics`` the candidates by falling score, weak guesses included.
     """
 
     topic: str
@@ -89,15 +63,15 @@ class Topic:
     topics: tuple[TopicScore, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Vote:
-    kind: str
-    name: str
-    topic: str
-    score: float
+def fast_chosen(environ: Mapping[str, str]) -> bool:
+    """Whether ``NEWSLAKE_TOPICS`` asks for the student alone (``fast``; else ``full``).
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} -> {self.topic}"
+    Raises ConfigurationError on any other word.
+    """
+    said = environ.get("NEWSLAKE_TOPICS") or "full"
+    if said not in ("fast", "full"):
+        raise ConfigurationError(f"NEWSLAKE_TOPICS is {said!r}; make it fast, or leave it away")
+    return said == "fast"
 
 
 def classify(
@@ -109,177 +83,88 @@ def classify(
     tags: Sequence[str] = (),
     language: str | None = None,
     source_map: Mapping[str, str] | None = None,
+    fast: bool = False,
 ) -> Topic:
     """The topic of one article; pure, deterministic, and raises nothing.
 
     ``source_map`` is the ``topics:`` of the source's YAML and decides where one of its keys
     fits: a key with a slash is a fragment of the URL's path, any other the name of a section
     (the longest key that fits counts). ``section`` may be a breadcrumb ("News > Sport").
-    ``language`` (BCP 47) settles names that mean different things in different languages.
-    Section names alone decide: ``title`` and ``text`` are not read.
+    ``language`` (BCP 47) settles section names that mean different things in different
+    languages; the models need none. ``fast`` asks the student alone.
 
-    The score of a topic is that of its best evidence of each kind (section, address, tag),
-    joined as independent: 1 - (1 - a)(1 - b)...
+    Without title and text the names of sections alone decide.
     """
-    crumbs = [crumb for crumb in _BREADCRUMB.split(section or "") if crumb.strip()]
-    labels, path = _address(url or "")
-    mapped = _mapped(source_map or {}, path, [section or "", *crumbs])
-    if mapped:
-        key, topic = mapped
+    named = mapped(source_map or {}, url, section)
+    if named:
+        key, topic = named
         why = f"source map {key!r} -> {topic}"
         return Topic(topic, 1.0, "source-map", (why,), (TopicScore(topic, 1.0),))
-    votes = [
-        *_votes("section", crumbs, SECTION, language),
-        *_votes("address", filter(_telling, [*labels, *_folders(path)]), ADDRESS, language),
-        *_tag_votes(tags, language),
+    found = votes(url, section, tags, language)
+    support = joined(found)
+    if not (title.strip() or text.strip()):
+        return _judged(support, found, [])
+    models = topic_models.shipped()
+    reading = models.student.read(title, text)
+    student = _log_shares(reading.logits, STUDENT_TEMPERATURE)
+    said = [_said("student", student) + _words(reading, models.student)] if reading.known else []
+    scores = _scores(student, support)
+    if not fast and (max(scores.values()) < SURE or len(reading.known) < FEW):
+        (vector,) = topic_encoder.encode([topic_encoder.opening(title, text)])
+        encoder = _log_shares(models.head.logits(vector), ENCODER_TEMPERATURE)
+        said.append(_said("encoder", encoder))
+        scores = _scores(
+            [
+                STUDENT_SHARE * ours + (1 - STUDENT_SHARE) * theirs
+                for ours, theirs in zip(student, encoder, strict=True)
+            ],
+            support,
+        )
+    return _judged(scores, found, said)
+
+
+def _judged(scores: Mapping[str, float], found: Iterable[Vote], said: Iterable[str]) -> Topic:
+    """The topic of the highest score, if that is high enough."""
+    ranked = sorted(scores.items(), key=lambda scored: -scored[1])
+    told = tuple(TopicScore(t, round(s, 4)) for t, s in ranked if s >= TOLD or t == ranked[0][0])
+    named = told[0].topic if told and told[0].score >= FLOOR else None
+    # The votes for the topic before what the models said, the others after it.
+    order = sorted(found, key=lambda vote: -vote.score)
+    evidence = [
+        *(str(vote) for vote in order if vote.topic == named),
+        *said,
+        *(str(vote) for vote in order if vote.topic != named),
     ]
-    if not votes:
-        return Topic(UNCLASSIFIED, 0.0, "none")
-    ranked = tuple(_joined(votes))
-    if ranked[0].score < FLOOR:
-        return Topic(UNCLASSIFIED, 0.0, "none", _evidence(votes), ranked)
-    winner = ranked[0].topic
-    return Topic(winner, ranked[0].score, "section", _evidence(votes, winner), ranked)
+    once = tuple(dict.fromkeys(evidence))
+    if named is None:
+        return Topic(UNCLASSIFIED, 0.0, "none", once, told)
+    voted = any(vote.topic == named for vote in order)
+    return Topic(named, told[0].score, "section" if voted else "model", once, told)
 
 
-def _evidence(votes: Iterable[_Vote], winner: str | None = None) -> tuple[str, ...]:
-    """What was seen, once each: the winner's evidence first, the strongest of it leading."""
-    order = sorted(votes, key=lambda vote: (vote.topic != winner, -vote.score))
-    return tuple(dict.fromkeys(map(str, order)))
-
-
-def _mapped(
-    source_map: Mapping[str, str], path: str, names: Iterable[str]
-) -> tuple[str, str] | None:
-    known = {name.strip().casefold() for name in names}
-    folded = path.casefold()
-    fits = [
-        key
-        for key in source_map
-        if key and (key.casefold() in folded if "/" in key else key.strip().casefold() in known)
+def _scores(log_shares: Iterable[float], support: Mapping[str, float]) -> dict[str, float]:
+    """The share of each topic when the sections' votes are added to a model's."""
+    moved = [
+        said + SECTION_WEIGHT * support.get(topic, 0.0)
+        for topic, said in zip(TOPICS, log_shares, strict=True)
     ]
-    key = max(fits, key=lambda key: (len(key), key), default=None)
-    return (key, source_map[key]) if key is not None else None
+    return {topic: math.exp(said) for topic, said in zip(TOPICS, _log_shares(moved), strict=True)}
 
 
-def _address(url: str) -> tuple[list[str], str]:
-    """The labels before a URL's domain (``economia.example.com``) and its path, unquoted."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return [], ""
-    labels = host.split(".")
-    domain = 3 if len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in _SECOND_LEVEL else 2
-    return labels[:-domain], unquote(parts.path)
+def _log_shares(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
+    highest = max(logits)
+    sized = [(logit - highest) / temperature for logit in logits]
+    total = math.log(math.fsum(map(math.exp, sized)))
+    return [size - total for size in sized]
 
 
-def _folders(path: str) -> list[str]:
-    """The pieces of a path before its last, which is the article's own name."""
-    return [piece for piece in path.split("/") if piece][:-1]
+def _said(model: str, log_shares: Sequence[float]) -> str:
+    """A model's own best guess."""
+    best = max(log_shares)
+    return f"{model} {math.exp(best):.2f} -> {TOPICS[log_shares.index(best)]}"
 
 
-def _telling(piece: str) -> bool:
-    if not piece.isascii():
-        return True
-    return len(piece) >= _LEAST_LETTERS and piece.lower() not in _TECHNICAL
-
-
-def _votes(kind: str, names: Iterable[str], score: float, language: str | None) -> Iterator[_Vote]:
-    """What a breadcrumb or path says; its last name that says anything is the most specific."""
-    telling = [(name, found) for name in names if (found := list(_found(name, language)))]
-    for step, (name, found) in enumerate(reversed(telling)):
-        for topic, factor in found:
-            yield _Vote(kind, name, topic, score * factor * BROADER**step)
-
-
-def _tag_votes(tags: Iterable[str], language: str | None) -> list[_Vote]:
-    said = [
-        (tag, topic, factor)
-        for tag in dict.fromkeys(tags)
-        for topic, factor in _named(_folded(tag), language)
-    ]
-    named = Counter(topic for _, topic, _ in said)
-    telling = len({tag for tag, _, _ in said})
-    return [
-        _Vote("tag", tag, topic, TAG * factor * named[topic] / telling)
-        for tag, topic, factor in said
-    ]
-
-
-def _found(name: str, language: str | None) -> Iterator[tuple[str, float]]:
-    """Topics a section's name stands for: as a whole, else by the names among its words."""
-    folded = _folded(name)
-    whole = _named(folded, language)
-    if whole:
-        yield from whole
-        return
-    words = folded.split()
-    if len(words) > _MOST_WORDS:
-        return
-    for part in _longest_names(words):
-        for topic, factor in _named(part, language):
-            yield topic, factor * PART
-
-
-def _longest_names(words: list[str]) -> Iterator[str]:
-    """Names of the lexicon among a name's words, longest first, none inside another."""
-    start = 0
-    while start < len(words):
-        for end in range(len(words), start, -1):
-            part = " ".join(words[start:end])
-            if _telling(part) and part in _lexicon():
-                yield part
-                start = end
-                break
-        else:
-            start += 1
-
-
-def _named(folded: str, language: str | None) -> list[tuple[str, float]]:
-    """Topics a name stands for with their factors; split evenly when it stands for several."""
-    meanings = _lexicon().get(folded, {})
-    own = (language or "").split("-")[0].lower()
-    own = {"nb": "no", "nn": "no"}.get(own, own)
-    topics = meanings.get(own) or list(dict.fromkeys(t for ts in meanings.values() for t in ts))
-    return [(topic, VAGUE.get(topic, 1.0) / len(topics)) for topic in topics]
-
-
-def _joined(votes: Iterable[_Vote]) -> list[TopicScore]:
-    """Candidates by falling score; of equals, the one named first."""
-    best: dict[str, dict[str, float]] = defaultdict(dict)
-    for vote in votes:
-        kinds = best[vote.topic]
-        kinds[vote.kind] = max(vote.score, kinds.get(vote.kind, 0.0))
-    scores = []
-    for topic, kinds in best.items():
-        doubt = 1.0
-        for score in kinds.values():
-            doubt *= 1 - score
-        scores.append(TopicScore(topic, round(1 - doubt, 4)))
-    return sorted(scores, key=lambda scored: -scored.score)
-
-
-def _folded(name: str) -> str:
-    """A name without case, accents, vowel points, punctuation and "and"; words parted by spaces."""
-    plain = unicodedata.normalize("NFKD", name.casefold()).translate(_LETTERS)
-    composed = unicodedata.normalize("NFC", _MARKS.sub("", plain))
-    letters = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in composed)
-    words = "".join(letters).split()
-    return " ".join([word for word in words if word not in _AND] or words)
-
-
-@cache
-def _lexicon() -> dict[str, dict[str, list[str]]]:
-    """Folded name -> language -> topics, from section_lexicon.yaml, read once."""
-    raw = Path(__file__).with_name("section_lexicon.yaml").read_text(encoding="utf-8")
-    names: dict[str, dict[str, list[str]]] = {}
-    for topic, languages in yaml.load(raw, Loader=yaml.CSafeLoader).items():
-        for language, entries in languages.items():
-            for name in map(str, entries):
-                composed = unicodedata.normalize("NFC", name).casefold()
-                for spelling in (name, composed.translate(_TWO_LETTERS)):
-                    topics = names.setdefault(_folded(spelling), {}).setdefault(language, [])
-                    if topic not in topics:
-                        topics.append(topic)
-    return names
+def _words(reading: Reading, student: Student) -> str:
+    """The words that speak most for the student's best guess."""
+    best = reading.logits.index(max(reading.logits))
+    return f" by {', '.join(map(repr, student.telling(reading, best, _WORDS_TOLD)))}"

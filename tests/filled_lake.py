@@ -55,7 +55,8 @@ def published(store: Store, run_id: str, *articles: Article, finished: datetime)
         sink = io.BytesIO()
         pq.write_table(table, sink)
         store.put(f"staged/run={run_id}/source=herald/{name}.parquet", sink.getvalue())
-    facts = RunFacts(run_id, ("herald",), NOON, {"herald": {"/sport/": "sport"}}, {}, {})
+    topics = {"herald": {"/": "politics", "/sport/": "sport"}}
+    facts = RunFacts(run_id, ("herald",), NOON, topics, {}, {})
     publish(store, facts, clock=lambda: finished)
 
 

@@ -102,7 +102,7 @@ def test_pages_of_an_archive_are_published(store: Store, take, tmp_path: Path):
     assert imported.counts == {"published": 2, "rejected-not-html": 1}
     assert imported.damaged_records == 0
     one, two = sorted(rows(store, "articles"), key=lambda row: row["title"])
-    assert (two["source"], two["topic"], two["topic_method"]) == ("courier", "unclassified", "none")
+    assert (two["source"], two["topic"], two["topic_method"]) == ("courier", "weather", "model")
     assert (one["title"], one["topic"], one["topic_method"]) == (
         "Water in the harbour",
         "sport",

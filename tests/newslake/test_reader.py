@@ -58,10 +58,10 @@ def paths(table) -> list[str]:
         ({"date": (date.min, "2026-11-10")}, ["/a", "/d", "/sport/b"]),
         ({"date": ("2026-11-12", "2026-11-30")}, []),
         ({"topic": "sport"}, ["/sport/b"]),
-        ({"topic": ["sport", "unclassified"], "date": "2026-11-10"}, ["/a", "/d", "/sport/b"]),
+        ({"topic": ["sport", "politics"], "date": "2026-11-10"}, ["/a", "/d", "/sport/b"]),
         ({"since_run": FIRST}, ["/a"]),
         ({"since_run": FIRST, "topic": "sport"}, []),
-        ({"since_run": FIRST, "topic": "unclassified", "date": "2026-11-10"}, ["/a"]),
+        ({"since_run": FIRST, "topic": "politics", "date": "2026-11-10"}, ["/a"]),
         ({"since_run": FIRST, "date": "2026-11-11"}, []),
         ({"since_run": SECOND}, []),
     ],
@@ -129,7 +129,7 @@ def test_a_topic_that_moved_is_a_change_and_nothing_removed(store):
     with Lake(store) as lake:
         assert lake.articles(since_run=FIRST)["topic"].to_pylist() == ["health"]
         assert paths(lake.articles(since_run=FIRST, topic="health")) == ["/a"]
-        assert lake.articles(since_run=FIRST, topic="unclassified").num_rows == 0
+        assert lake.articles(since_run=FIRST, topic="politics").num_rows == 0
         assert lake.removed(FIRST).num_rows == 0
 
 
@@ -225,7 +225,7 @@ def test_an_open_lake_sees_the_next_run(store):
 
 def test_as_of_reads_all_tables_as_a_run_left_them(lake):
     before = lake.as_of(FIRST)
-    assert before.articles(topic="unclassified")["revision"].to_pylist() == [0, 0, 0]
+    assert before.articles(topic="politics")["revision"].to_pylist() == [0, 0, 0]
     assert before.copies().count_rows() == before.revisions().count_rows() == 0
     assert before.sql("SELECT DISTINCT run_id FROM coverage").to_pylist() == [{"run_id": FIRST}]
     assert before.article("https://herald.example/b-again") is None

@@ -336,7 +336,7 @@ def test_the_date_is_fixed_at_first_publication_though_a_better_one_comes(store)
     manifest = publish(store, facts(SECOND))
     (row,) = rows(store, "articles")
     assert (row["date"], row["published_at"]) == (seen.date(), better)
-    assert manifest["partitions"] == [f"{seen.date()}|unclassified"]
+    assert manifest["partitions"] == [f"{seen.date()}|{row['topic']}"]
 
 
 def test_a_late_article_goes_to_its_own_dates_partition_and_the_manifest_says_so(store):
