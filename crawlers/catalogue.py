@@ -155,6 +155,11 @@ class Catalogue:
         return found
 
 
+def aggregators(sources: Iterable[Source]) -> frozenset[str]:
+    """The ids of those sources that carry others' copy."""
+    return frozenset(source.id for source in sources if source.aggregator)
+
+
 def load(directory: Path) -> Catalogue:
     """Read every ``*.yaml`` of a directory, in order of names.
 

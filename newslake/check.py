@@ -17,7 +17,7 @@ from processing.parquet import decode
 from processing.records import run_id_of
 from processing.storage import Store
 from processing.tables import EXTRACTED
-from processing.topics import classify
+from processing.topics import classify, fast_chosen
 
 SAMPLE = 20
 """Most articles that a check fetches: enough to judge a source, little enough to be polite."""
@@ -28,8 +28,10 @@ def check(source: Source, environ: Mapping[str, str]) -> tuple[list[dict[str, An
 
     One row a URL discovered: ``source``, ``url``, ``state`` (``publishable`` where an article
     would be stored), ``detail``, and of articles title, authors, published_at and its source,
-    language, topic, words. Beside them the reason when the source as a whole fails.
+    language, topic, words. Beside them the reason when the source as a whole fails. Raises
+    ConfigurationError on a wrong NEWSLAKE_TOPICS.
     """
+    fast = fast_chosen(environ)
     with tempfile.TemporaryDirectory(prefix="newslake-check-") as folder:
         sampled = source.model_copy(update={"max_articles": min(source.max_articles, SAMPLE)})
         (Path(folder) / f"{source.id}.yaml").write_text(yaml.safe_dump(sampled.model_dump()))
@@ -42,10 +44,10 @@ def check(source: Source, environ: Mapping[str, str]) -> tuple[list[dict[str, An
             except CrawlError as error:
                 reason = str(error)
             steps.extract([source.id], run_id, own)
-            return _rows(Store.from_environment(own), source, run_id), reason
+            return _rows(Store.from_environment(own), source, run_id, fast=fast), reason
 
 
-def _rows(store: Store, source: Source, run_id: str) -> list[dict[str, Any]]:
+def _rows(store: Store, source: Source, run_id: str, *, fast: bool) -> list[dict[str, Any]]:
     staged = {
         name: decode(
             store.get(f"staged/run={run_id}/source={source.id}/{name}.parquet").data
@@ -53,11 +55,15 @@ def _rows(store: Store, source: Source, run_id: str) -> list[dict[str, Any]]:
         for name in ("coverage", "articles")
     }
     articles = {row["listed_url"]: row for row in staged["articles"]}
-    return [_row(source, said, articles.get(said["url"])) for said in staged["coverage"]]
+    return [_row(source, said, articles.get(said["url"]), fast=fast) for said in staged["coverage"]]
 
 
 def _row(
-    source: Source, said: Mapping[str, Any], article: Mapping[str, Any] | None
+    source: Source,
+    said: Mapping[str, Any],
+    article: Mapping[str, Any] | None,
+    *,
+    fast: bool,
 ) -> dict[str, Any]:
     row = {
         "source": source.id,
@@ -74,6 +80,7 @@ def _row(
             tags=tuple(article["tags"] or ()),
             language=article["language"],
             source_map=source.topics,
+            fast=fast,
         )
         columns = ("title", "authors", "published_at", "published_source", "language", "word_count")
         row |= {name: article[name] for name in columns} | {"topic": topic.topic}

@@ -43,11 +43,21 @@ def import_archive(
     from newslake import importing
     from processing.commits import read_manifest
     from processing.pool import ExtractionPool
+    from processing.topics import fast_chosen
 
+    fast_topics = fast_chosen(environ)
     store = writable(environ)
     declared = list(catalogue.load(sources_directory(environ)).sources.values())
     with ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
-        done = importing.import_file(store, file, declared, pool, moment, source=source)
+        done = importing.import_file(
+            store,
+            file,
+            declared,
+            pool,
+            moment,
+            source=source,
+            fast_topics=fast_topics,
+        )
     log.info("%s", done)
     return read_manifest(store, done.run_id) or {}
 

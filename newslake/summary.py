@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,9 +15,11 @@ from newslake.reader import VIEWS, Lake
 from processing.records import run_day
 
 _RELATIONS = "SELECT relation, count(*) AS count FROM copies GROUP BY ALL ORDER BY ALL"
+# Of what each is a copy is told by the tables: here they are counted.
 _STATES = (
-    "SELECT source, state, detail, count(*) AS count FROM coverage WHERE run_id = '{run_id}'"
-    " AND date = DATE '{day}' GROUP BY ALL ORDER BY ALL"
+    "SELECT source, state, regexp_replace(detail, '^(\\S+ copy) of \\w+$', '\\1') AS detail,"
+    " count(*) AS count FROM coverage WHERE run_id = '{run_id}' AND date = DATE '{day}'"
+    " GROUP BY ALL ORDER BY ALL"
 )
 _DETAIL_WIDTH = 120
 _DAYS_SHOWN = 14
@@ -26,9 +29,9 @@ def rows(lake: Lake) -> list[dict[str, Any]]:
     """The summary as flat rows, each with its ``section``.
 
     ``articles`` by date and topic, ``copies`` by relation, ``revisions``, the URLs of the last
-    run by source, ``state`` and detail (section ``coverage``; ``known`` ones included), its
-    ``alarms`` (``newslake.health.Alarm``), and ``sizes``: rows, files and bytes of Parquet of
-    each table.
+    run by source, ``state`` and detail, which tells duplicates by relation (section ``coverage``;
+    ``known`` ones included), its ``alarms`` (``newslake.health.Alarm``), and ``sizes``: rows,
+    files and bytes of Parquet of each table.
     """
     found = [
         {"section": "articles", "date": row["date"], "topic": row["topic"], "count": row["rows"]}
@@ -112,7 +115,9 @@ def _states(coverage: list[dict[str, Any]]) -> Table:
     for state in sorted({row["state"] for row in coverage}):
         own = [row for row in coverage if row["state"] == state]
         reasons = "; ".join(sorted({row["detail"] for row in own if row["detail"]}))
-        if state.startswith(("published", "duplicate", "updated")):
+        if state.startswith("duplicate"):
+            reasons = _counted(own)
+        elif state.startswith(("published", "updated")):
             reasons = ""
         table.add_row(
             state,
@@ -121,3 +126,11 @@ def _states(coverage: list[dict[str, Any]]) -> Table:
             reasons if len(reasons) <= _DETAIL_WIDTH else reasons[: _DETAIL_WIDTH - 1] + "…",
         )
     return table
+
+
+def _counted(rows: list[dict[str, Any]]) -> str:
+    """How many of the rows have each detail."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row["detail"] or "met again"] += row["count"]
+    return ", ".join(f"{count} {detail}" for detail, count in sorted(counts.items()))

@@ -34,10 +34,10 @@ _READERS = 8
 _IDENTITY = ("id", "source", "date", "topic", "revision", "run_id")
 _MOMENTS = ("published_at", "first_seen_at", "fetched_at")
 _COLUMNS = {
-    "articles": (*_IDENTITY, *_MOMENTS, "content_hash"),
-    "copies": (*_IDENTITY, *_MOMENTS, "content_hash", "article_id", "relation"),
+    "articles": (*_IDENTITY, *_MOMENTS, "content_hash", "cluster_id"),
+    "copies": (*_IDENTITY, *_MOMENTS, "content_hash", "cluster_id", "article_id", "relation"),
     "revisions": (*_IDENTITY, *_MOMENTS),
-    "fingerprints": ("key", "source", "id", "article_id", "relation", "date"),
+    "fingerprints": ("key", "source", "id", "article_id", "relation", "cluster_id", "date"),
     "keys": ("key", "source", "id", "kind", "date", "topic", "run_id"),
     "coverage": ("run_id", "source", "url", "state", "article_id", "date"),
 }
@@ -165,8 +165,10 @@ def _check_nulls(
 
 _TABLES = """
 CREATE TABLE written (kind VARCHAR, id VARCHAR, source VARCHAR, date DATE, topic VARCHAR,
-    revision INTEGER, own UBIGINT, place UBIGINT, print UBIGINT, first UBIGINT, day DATE);
-CREATE TABLE copied (id VARCHAR, source VARCHAR, article_id VARCHAR, article UBIGINT);
+    revision INTEGER, own UBIGINT, cluster UBIGINT, place UBIGINT, print UBIGINT, first UBIGINT,
+    day DATE);
+CREATE TABLE copied (id VARCHAR, source VARCHAR, article_id VARCHAR, article UBIGINT,
+    cluster UBIGINT);
 CREATE TABLE printed (print UBIGINT);
 CREATE TABLE keyed (place UBIGINT, first UBIGINT);
 CREATE TABLE discovered (visit UBIGINT);
@@ -174,8 +176,8 @@ CREATE TABLE twice (run_id VARCHAR, source VARCHAR, url VARCHAR);
 CREATE VIEW standing AS FROM written WHERE kind <> 'revision';
 CREATE VIEW article AS FROM written WHERE kind = 'article';
 CREATE MACRO placed(kind, id, source, date, topic) AS hash(kind, id, source, date, topic);
-CREATE MACRO printing(key, source, id, article_id, relation, date) AS
-    hash(key, source, id, article_id, relation, date);
+CREATE MACRO printing(key, source, id, article_id, relation, cluster_id, date) AS
+    hash(key, source, id, article_id, relation, cluster_id, date);
 CREATE MACRO visited(run_id, source, url) AS hash(run_id, source, url);
 CREATE MACRO dated(published_at, first_seen_at) AS
     CAST(coalesce(published_at, first_seen_at) AS DATE);
@@ -185,33 +187,35 @@ CREATE MACRO misdated(id, source, run_id, date, day, first_seen_at, fetched_at) 
     CASE WHEN date <> day AND fetched_at = first_seen_at THEN hash(id, source, run_id) END;
 """
 """What is kept of every row: ``own`` is the hash of its identity, ``place`` of what keys say of
-it, ``print`` of its fingerprint; ``first`` names its first publication when its date is not the
-``day`` of its moment."""
+it, ``print`` of its fingerprint, ``cluster`` of its cluster's id; ``first`` names its first
+publication when its date is not the ``day`` of its moment."""
 
 _TAKE_UP = {
     "articles": (
         """INSERT INTO written SELECT 'article', id, source, date, topic, revision, hash(id),
+        hash(cluster_id),
         placed('article', id, source, date, topic),
-        printing(content_hash[:32], source, id, id, CAST(NULL AS VARCHAR), date),
+        printing(content_hash[:32], source, id, id, CAST(NULL AS VARCHAR), cluster_id, date),
         misdated(id, source, run_id, date, day, first_seen_at, fetched_at), day
         FROM (SELECT *, dated(published_at, first_seen_at) AS day FROM slice)""",
     ),
     "copies": (
-        """INSERT INTO written SELECT 'copy', id, source, date, topic, revision, NULL,
+        """INSERT INTO written SELECT 'copy', id, source, date, topic, revision, NULL, NULL,
         placed('copy', id, source, date, topic),
-        printing(content_hash[:32], source, id, article_id, relation, date),
+        printing(content_hash[:32], source, id, article_id, relation, cluster_id, date),
         misdated(id, source, run_id, date, day, first_seen_at, fetched_at), day
         FROM (SELECT *, dated(published_at, first_seen_at) AS day FROM slice)""",
-        "INSERT INTO copied SELECT id, source, article_id, hash(article_id) FROM slice",
+        """INSERT INTO copied
+        SELECT id, source, article_id, hash(article_id), hash(cluster_id) FROM slice""",
     ),
     "revisions": (
         """INSERT INTO written SELECT 'revision', id, source, date, topic, revision, NULL, NULL,
-        NULL, misdated(id, source, run_id, date, day, first_seen_at, fetched_at), day
+        NULL, NULL, misdated(id, source, run_id, date, day, first_seen_at, fetched_at), day
         FROM (SELECT *, dated(published_at, first_seen_at) AS day FROM slice)""",
     ),
     "fingerprints": (
         """INSERT INTO printed
-        SELECT printing(key, source, id, article_id, relation, date) FROM slice""",
+        SELECT printing(key, source, id, article_id, relation, cluster_id, date) FROM slice""",
     ),
     "keys": (
         """INSERT INTO keyed SELECT placed(kind, id, source, date, topic), hash(id, source, run_id)
@@ -229,9 +233,10 @@ _IN_SLICE: dict[str, Queries] = {
             "fingerprint",
             """SELECT id || ' of ' || source,
             'has a fingerprint of another text, article or date, or is no more' FROM slice
-            WHERE printing(key, source, id, article_id, relation, date) IN (
-                FROM (SELECT printing(key, source, id, article_id, relation, date) AS print
-                FROM slice) ANTI JOIN standing USING (print) LIMIT $most)""",
+            WHERE printing(key, source, id, article_id, relation, cluster_id, date) IN (
+                FROM (
+                    SELECT printing(key, source, id, article_id, relation, cluster_id, date)
+                    AS print FROM slice) ANTI JOIN standing USING (print) LIMIT $most)""",
         ),
     ),
     "keys": (
@@ -284,6 +289,17 @@ _OVERALL: Queries = (
         """SELECT id || ' of ' || source,
         'is a copy of ' || article_id || ', which is not in articles'
         FROM copied ANTI JOIN article ON own = article""",
+    ),
+    (
+        "cluster",
+        """SELECT id || ' of ' || source, 'is in another cluster than its article ' || article_id
+        FROM copied JOIN (SELECT own, cluster AS whole FROM article) ON own = article
+        WHERE cluster <> whole""",
+    ),
+    (
+        "cluster",
+        """SELECT id, 'is in a cluster that no article gives its id'
+        FROM article ANTI JOIN (SELECT own AS cluster FROM article) USING (cluster)""",
     ),
     (
         "key",

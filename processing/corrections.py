@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from processing import dataset
 from processing.commits import Clock, Plan, partitions_of, transact
 from processing.dataset import Change, Tables
+from processing.fingerprints import fingerprint_row
 from processing.gate import checked
 from processing.lease import TIME_TO_LIVE
-from processing.publishing import RunFacts, fingerprint_row, publish
+from processing.publishing import RunFacts, publish
 from processing.records import State, run_day, run_id_of
 from processing.reprocessing import TAKEN, Day, Difference, Kind
 from processing.storage import Store
@@ -50,6 +51,8 @@ def commit_day(
     started_at: datetime,
     topic_maps: Mapping[str, Mapping[str, str]],
     software: Mapping[str, str],
+    aggregators: frozenset[str] = frozenset(),
+    fast_topics: bool = False,
     clock: Clock = lambda: datetime.now(UTC),
     lease_seconds: float = TIME_TO_LIVE,
     wait: Callable[[float], object] = time.sleep,
@@ -77,6 +80,8 @@ def commit_day(
             software=software,
             dag_id=DAG_ID,
             dag_run_id=dag_run_id,
+            aggregators=aggregators,
+            fast_topics=fast_topics,
         )
         commit = _publish_gained if differences is gained else _correct
         manifests.append(

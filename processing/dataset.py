@@ -34,8 +34,11 @@ from processing.schema_documents import documents
 from processing.storage import MENDS, Store
 from processing.tables import PARTITIONS, SCHEMAS
 
-FORMAT_VERSION = 2
-"""Version of the lake's layout, in ``lake.json``. 2 added ``fingerprints``."""
+FORMAT_VERSION = 3
+"""Version of the lake's layout, in ``lake.json``.
+
+2 added ``fingerprints``, 3 what near-duplicates are found by in it.
+"""
 
 _COMMIT_LOOKS = 5
 _PARALLEL = 8
@@ -270,11 +273,17 @@ class Tables:
         return table.to_pylist()
 
     def find(
-        self, name: str, column: str, values: Collection[str], days: Days | None = None
+        self,
+        name: str,
+        column: str,
+        values: Collection[str],
+        days: Days | None = None,
+        columns: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """The rows whose ``column`` is one of ``values``, most of which are expected in none.
 
-        Reads that column first, and the others only of row groups that hold one of them.
+        Reads that column first, and the others (default: all) only of row groups that hold one
+        of them.
         """
         if not values:
             return []
@@ -282,7 +291,9 @@ class Tables:
         where = ds.field(column).isin(wanted)
         groups = self.dataset(name, days).get_fragments(where)
         with ThreadPoolExecutor(_PARALLEL) as at_once:
-            found = at_once.map(lambda group: _rows_in(group, name, column, wanted), groups)
+            found = at_once.map(
+                lambda group: _rows_in(group, name, column, wanted, columns), groups
+            )
             return [row for rows in found for row in rows]
 
     def _filesystem(self, name: str, files: pa.Table) -> PyFileSystem:
@@ -327,7 +338,11 @@ def _all_of(conditions: Any) -> ds.Expression:
 
 
 def _rows_in(
-    fragment: ds.ParquetFileFragment, name: str, column: str, wanted: pa.Array[Any]
+    fragment: ds.ParquetFileFragment,
+    name: str,
+    column: str,
+    wanted: pa.Array[Any],
+    columns: Sequence[str] | None,
 ) -> list[dict[str, Any]]:
     schema = SCHEMAS[name]
     keys = fragment.to_table(schema, columns=[column])[column]
@@ -338,7 +353,9 @@ def _rows_in(
     numbers = {bisect_right(ends, int(at)) for at in hits.to_numpy()}
     few: Any = fragment.subset(row_group_ids=sorted(numbers))
     rows: list[dict[str, Any]] = few.to_table(
-        schema, filter=ds.field(column).isin(wanted)
+        schema,
+        columns=list(columns) if columns else None,
+        filter=ds.field(column).isin(wanted),
     ).to_pylist()
     return rows
 

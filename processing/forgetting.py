@@ -27,8 +27,8 @@ from processing import dataset, erasure
 from processing.commits import Clock, Plan, partitions_of, read_manifest, transact
 from processing.dataset import Change, Tables
 from processing.exceptions import ConfigurationError, UnknownArticle
+from processing.fingerprints import fingerprint_row
 from processing.lease import TIME_TO_LIVE
-from processing.publishing import fingerprint_row
 from processing.redaction import Trail
 from processing.storage import Store
 from processing.succession import succeed

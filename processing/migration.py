@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import Schema
 
 from processing import dataset
 from processing.commits import Clock, finish_dead_runs
 from processing.dataset import FORMAT_VERSION, Tables
 from processing.exceptions import ObjectNotFound, StoreError
-from processing.lease import TIME_TO_LIVE, lease
+from processing.fingerprints import fingerprint_row
+from processing.lease import TIME_TO_LIVE, Lease, lease
+from processing.signatures import VERSION
 from processing.storage import Store
-from processing.tables import FINGERPRINTS
+from processing.tables import FINGERPRINTS, SCHEMAS, to_table
 
 _NAME = "migrate"
-_COLUMNS = ("id", "source", "content_hash", "run_id", "date")
+_WITH_TEXTS = ("articles", "copies")
+_COLUMNS = (
+    "id", "source", "text", "content_hash", "cluster_id", "run_id", "date",
+    "article_id", "relation", "similarity",
+)  # fmt: skip
+_AT_ONCE = 1_000  # rows with their texts
+_ANY: ds.Expression = ds.field("id").is_valid()  # type: ignore[assignment]  # the stubs say bool
 
 
 def migrate(
@@ -48,27 +58,43 @@ def migrate(
             return found, found
         dataset.ensure_tables(store)
         tables = Tables(store)
+        _widen(tables, "fingerprints")
         finish_dead_runs(tables, held, clock)
-        _fill_fingerprints(tables, clock())
+        _sign_texts(tables, held, clock)
         held.confirm()
         body = json.dumps({**said, "format_version": FORMAT_VERSION}).encode()
         store.put("lake.json", body, if_match=blob.etag)
         return found, FORMAT_VERSION
 
 
-def _fill_fingerprints(tables: Tables, now: datetime) -> None:
-    """Format 2: what every text is found again by."""
-    tables.look()
-    articles = tables.dataset("articles").to_table(columns=list(_COLUMNS))
-    copies = tables.dataset("copies").to_table(columns=[*_COLUMNS, "article_id", "relation"])
-    none = pa.nulls(len(articles), pa.string())
-    articles = articles.append_column("article_id", articles["id"]).append_column("relation", none)
-    fresh = pa.concat_tables(
-        rows.append_column("key", pc.utf8_slice_codeunits(rows["content_hash"], 0, 32))
-        .select(FINGERPRINTS.names)
-        .cast(FINGERPRINTS)
-        for rows in (articles, copies)
-    )
-    change = dataset.change_rows(tables, "fingerprints", fresh, _NAME)
-    base = tables.delta("fingerprints").version()
-    dataset.commit(tables, change, f"{_NAME}/{FORMAT_VERSION}", base, now)
+def _sign_texts(tables: Tables, held: Lease, clock: Clock) -> None:
+    """Formats 2 and 3: what every text is found again by, one day after another."""
+    dates = [tables.files(name)["partition.date"].cast(pa.date32()) for name in _WITH_TEXTS]
+    days: set[Any] = {day for of_table in dates for day in of_table.to_pylist()}
+    signed: ds.Expression = ds.field("signature") == pa.scalar(VERSION)
+    for day in sorted(days):
+        standing = sum(tables.dataset(name, [day]).count_rows() for name in _WITH_TEXTS)
+        if tables.dataset("fingerprints", [day]).count_rows(filter=signed) == standing:
+            continue  # done before
+        fresh = to_table(_fingerprints(tables, day), FINGERPRINTS)
+        change = dataset.change_rows(tables, "fingerprints", fresh, _NAME, gone=_ANY, days=[day])
+        held.confirm()
+        base = tables.delta("fingerprints").version()
+        dataset.commit(tables, change, f"{_NAME}/{FORMAT_VERSION}/{day}/{base}", base, clock())
+
+
+def _widen(tables: Tables, name: str) -> None:
+    """Give a table the columns of its schema that it lacks."""
+    table = tables.delta(name)
+    held = {field.name for field in table.schema().fields}
+    lacking = [f for f in Schema.from_arrow(SCHEMAS[name]).fields if f.name not in held]
+    if lacking:
+        table.alter.add_columns(lacking)
+        tables.look(name)
+
+
+def _fingerprints(tables: Tables, day: date) -> Iterator[dict[str, Any]]:
+    for name in _WITH_TEXTS:
+        columns = [c for c in _COLUMNS if c in SCHEMAS[name].names]
+        for rows in tables.dataset(name, [day]).to_batches(columns=columns, batch_size=_AT_ONCE):
+            yield from map(fingerprint_row, rows.to_pylist())

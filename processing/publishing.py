@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import pyarrow.dataset as ds
 
-from processing import completeness, dataset, erasure, gate
+from processing import completeness, dataset, erasure, fingerprints, gate
 from processing.cleaning import SiteTemplate
+from processing.clusters import Alarm
 from processing.commits import Clock, Plan, partitions_of, read_manifest, transact
 from processing.dataset import Change, Tables
 from processing.deduplication import (
     EXACT_WINDOW_DAYS,
     Decision,
     Index,
-    Known,
     day_of,
-    deduplicate,
-    fingerprint,
+    decide,
     keys_of,
     keys_under,
 )
 from processing.exceptions import ObjectNotFound
+from processing.fingerprints import fingerprint_row
 from processing.lease import TIME_TO_LIVE
 from processing.manifests import list_manifests, read_manifests
+from processing.neighbours import WINDOW_DAYS, Known
 from processing.records import KNOWN, Article, State, run_day
+from processing.signatures import CONTAINED, NEAR, Keys
 from processing.site_templates import Templates
 from processing.storage import Store
 from processing.tables import EXTRACTED, STAGED_ARTICLES, STAGED_COVERAGE
@@ -39,6 +42,7 @@ from processing.tombstones import Tombstone, all_forgotten, withhold
 from processing.topics import classify
 from processing.urls import address_id
 
+_CLUSTERED = ("articles", "copies", "fingerprints")
 _SAME_REPORT = 0.3  # least overlap of two texts under one canonical URL to be one report's versions
 
 Row = dict[str, Any]
@@ -50,7 +54,9 @@ class RunFacts:
 
     ``topic_maps`` are the sources' own ``topics:``; ``failures`` maps a source that failed as a
     whole to the reason; ``software`` names versions; ``schedules`` is the schedule by which each
-    source was crawled, None by hand; empty when nothing was.
+    source was crawled, None by hand; empty when nothing was. ``aggregators`` are all sources
+    known to carry others' texts, of this run or not. ``fast_topics`` asks for topics by the student
+    model alone.
     """
 
     run_id: str
@@ -62,6 +68,8 @@ class RunFacts:
     dag_id: str | None = None
     dag_run_id: str | None = None
     schedules: Mapping[str, str | None] = field(default_factory=dict)
+    aggregators: frozenset[str] = frozenset()
+    fast_topics: bool = False
 
 
 def publish(
@@ -111,7 +119,7 @@ def _plan(tables: Tables, facts: RunFacts, now: datetime) -> Plan:
     earlier = _earlier(store, facts.run_id)
     previous = read_manifest(store, facts.run_id)
     manifest = _manifest(facts, rows, coverage, changes, previous)
-    manifest["flags"] = gate.flags(manifest, earlier[: gate.HISTORY_RUNS])
+    manifest["flags"] = gate.flags(manifest, earlier[: gate.HISTORY_RUNS]) + writer.flags
     manifest["completeness"] = completeness.of_run(manifest, earlier, now)
     return Plan(facts.run_id, digest, base, changes, manifest)
 
@@ -179,6 +187,7 @@ class _Writer:
 
     def __init__(self, tables: Tables, facts: RunFacts, now: datetime):
         self.outcomes: dict[tuple[str, str], _Outcome] = {}
+        self.flags: list[dict[str, str]] = []
         self._tables = tables
         self._facts = facts
         self._now = now
@@ -192,22 +201,26 @@ class _Writer:
     def decide(self, staged: list[Row]) -> None:
         """Decide every staged page against the lake and each other."""
         articles = [Article.from_row(row) for row in staged]
-        lake = _Lake.lookup(self._tables, articles)
-        decisions = deduplicate(articles, lake.index)
+        lake = _Lake.lookup(self._tables, articles, self._facts.aggregators)
+        decided = decide(articles, lake.index)
         self._new = {
             (decision.id, article.source)
-            for article, decision in zip(articles, decisions, strict=True)
+            for article, decision in zip(articles, decided.decisions, strict=True)
             if decision.relation is None
         }
-        for row, article, decision in zip(staged, articles, decisions, strict=True):
+        for row, article, decision, cluster_id, keys in zip(
+            staged, articles, decided.decisions, decided.clusters, decided.keys, strict=True
+        ):
             standing = lake.row_of(decision, article)
             if standing is not None:
                 outcome = self._met_again(article, decision, standing, lake)
             elif decision.relation:
-                outcome = self._copy(article, decision)
+                outcome = self._copy(article, decision, cluster_id, keys)
             else:
-                outcome = self._publish(article, decision)
+                outcome = self._publish(article, decision, cluster_id, keys)
             self.outcomes[row["source"], row["listed_url"]] = outcome
+        self._merge(decided.merged)
+        self.flags = [_flag(alarm) for alarm in decided.alarms]
 
     def changes(self) -> list[Change]:
         """One change a table, the Parquet objects already put."""
@@ -226,24 +239,39 @@ class _Writer:
             days=set(gone.values()),
         )
 
-    def _publish(self, article: Article, decision: Decision) -> _Outcome:
+    def _merge(self, merged: Mapping[str, str]) -> None:
+        """Hang published clusters on others that they proved to be part of."""
+        for name in ("articles", "copies"):
+            for row in self._tables.find(name, "cluster_id", merged):
+                for table, moved in ((name, row), ("fingerprints", fingerprint_row(row))):
+                    if (row["id"], row["source"]) not in self._replaced[table]:
+                        self._replaced[table][row["id"], row["source"]] = row["date"]
+                        self._fresh[table].append(moved)
+        for row in chain.from_iterable(self._fresh[name] for name in _CLUSTERED):
+            row["cluster_id"] = merged.get(row["cluster_id"], row["cluster_id"])
+
+    def _publish(
+        self, article: Article, decision: Decision, cluster_id: str, keys: Keys | None
+    ) -> _Outcome:
         if decision.id in self._published:
             return _Outcome(State.DUPLICATE_EXACT, decision.id, "the same page again")
         self._published.add(decision.id)
         article = self._dated(article, decision.id)
-        row = replace(article, cluster_id=decision.id).to_row()
+        row = replace(article, cluster_id=cluster_id).to_row()
         self._fresh["articles"].append(row)
-        self._fresh["fingerprints"].append(fingerprint_row(row))
+        self._fresh["fingerprints"].append(fingerprint_row(row, keys))
         self._remember(article, decision, "article")
         return _Outcome(State.PUBLISHED, decision.id)
 
     def _under_own_address(self, article: Article) -> _Outcome:
         own_id = keys_of(article)[1]
         return self._publish(
-            replace(article, id=own_id, canonical_url=None), Decision(own_id, own_id)
+            replace(article, id=own_id, canonical_url=None), Decision(own_id, own_id), own_id, None
         )
 
-    def _copy(self, article: Article, decision: Decision) -> _Outcome:
+    def _copy(
+        self, article: Article, decision: Decision, cluster_id: str, keys: Keys | None
+    ) -> _Outcome:
         detail = f"{decision.relation} copy of {decision.article_id}"
         if (decision.id, article.source) in self._new:
             return _Outcome(State.DUPLICATE_EXACT, decision.article_id, "the same page again")
@@ -251,22 +279,22 @@ class _Writer:
             self._new_copies.add((decision.id, article.source))
             article = self._dated(article, decision.id)
             row = {
-                **replace(article, cluster_id=decision.article_id).to_row(),
+                **replace(article, cluster_id=cluster_id).to_row(),
                 "article_id": decision.article_id,
                 "relation": decision.relation,
                 "similarity": decision.similarity,
             }
             self._fresh["copies"].append(row)
-            self._fresh["fingerprints"].append(fingerprint_row(row))
+            self._fresh["fingerprints"].append(fingerprint_row(row, keys))
             self._remember(article, decision, "copy")
-        return _Outcome(State.DUPLICATE_EXACT, decision.article_id, detail)
+        return _Outcome(_state_of(decision), decision.article_id, detail)
 
     def _met_again(
         self, article: Article, decision: Decision, standing: Row, lake: _Lake
     ) -> _Outcome:
         run_id = self._facts.run_id
         table = "copies" if decision.relation else "articles"
-        first_state = State.DUPLICATE_EXACT if decision.relation else State.PUBLISHED
+        first_state = _state_of(decision)
         own_first = lake.first_run_of(decision, article) == run_id
         own_row = standing["run_id"] == run_id
         if self._same_text(article, standing):
@@ -350,6 +378,7 @@ class _Writer:
             tags=article.tags,
             language=article.language,
             source_map=self._facts.topic_maps.get(article.source or "", {}),
+            fast=self._facts.fast_topics,
         )
         return replace(
             article,
@@ -377,13 +406,19 @@ class _Writer:
             )
 
 
-def fingerprint_row(row: Mapping[str, Any]) -> Row:
-    """What ``fingerprints`` holds of a row of articles or copies."""
+def _state_of(decision: Decision) -> State:
+    if decision.relation is None:
+        return State.PUBLISHED
+    near = decision.relation in (NEAR, CONTAINED)
+    return State.DUPLICATE_NEAR if near else State.DUPLICATE_EXACT
+
+
+def _flag(alarm: Alarm) -> dict[str, str]:
+    """What the manifest says of a cluster that took no more."""
     return {
-        **{name: row[name] for name in ("source", "id", "run_id", "date")},
-        "key": fingerprint(row["content_hash"]),
-        "article_id": row.get("article_id") or row["id"],
-        "relation": row.get("relation"),
+        "source": alarm.source,
+        "flag": f"cluster-too-{alarm.reason}",
+        "detail": f"the cluster of {alarm.cluster_id} did not take all that is like it",
     }
 
 
@@ -472,7 +507,7 @@ class _Lake:
         self._rows = rows
 
     @classmethod
-    def lookup(cls, tables: Tables, articles: list[Article]) -> _Lake:
+    def lookup(cls, tables: Tables, articles: list[Article], aggregators: frozenset[str]) -> _Lake:
         """What is published under the articles' URL keys, and with their texts nearby in time."""
         if not articles:
             return cls(Index(), [], {})
@@ -487,7 +522,7 @@ class _Lake:
             for row in by_id.get((key["kind"], key["id"]), ()):
                 if row["source"] == key["source"]:
                     by_url[key["key"]].append(_known(row))
-        return cls(Index(by_url, _known_texts(tables, articles)), keys, by_id)
+        return cls(_index(tables, articles, by_url, aggregators), keys, by_id)
 
     def row_of(self, decision: Decision, article: Article) -> Row | None:
         """The standing row that ``decision`` says ``article`` is a new fetch of."""
@@ -518,6 +553,8 @@ def _known(row: Row) -> Known:
         row["source"],
         row.get("relation"),
         row["date"],
+        row["cluster_id"],
+        row.get("similarity"),
     )
 
 
@@ -531,14 +568,26 @@ def _rows_by_id(tables: Tables, kind: str, keys: list[Row]) -> dict[str, list[Ro
     return found
 
 
-def _known_texts(tables: Tables, articles: list[Article]) -> dict[str, list[Known]]:
-    """What has the articles' texts, dated within the window around them; articles first."""
-    window = [timedelta(days=n) for n in range(-EXACT_WINDOW_DAYS, EXACT_WINDOW_DAYS + 1)]
-    days = {day + apart for day in {day_of(article) for article in articles} for apart in window}
-    wanted = {fingerprint(article.content_hash): article.content_hash for article in articles}
-    found: dict[str, list[Known]] = defaultdict(list)
-    rows = tables.find("fingerprints", "key", wanted.keys(), days)
-    for row in sorted(rows, key=lambda r: (r["relation"] is not None, r["date"], r["id"])):
-        known = Known(row["id"], row["article_id"], row["source"], row["relation"], row["date"])
-        found[wanted[row["key"]]].append(known)
-    return found
+def _index(
+    tables: Tables,
+    articles: Iterable[Article],
+    by_url: Mapping[str, Sequence[Known]],
+    aggregators: frozenset[str],
+) -> Index:
+    """What is known of the articles' texts besides, near each in time."""
+    days = {day_of(article) for article in articles}
+    near = _around(days, WINDOW_DAYS)
+    return Index(
+        by_url,
+        fingerprints.equal_texts(
+            tables, {a.content_hash for a in articles}, _around(days, EXACT_WINDOW_DAYS)
+        ),
+        lambda days: fingerprints.shelves(tables, days),
+        lambda clusters: fingerprints.members(tables, clusters, near),
+        aggregators,
+    )
+
+
+def _around(days: Iterable[date], apart: int) -> set[date]:
+    """All days at most so many days apart from one of these."""
+    return {day + timedelta(days=n) for day in days for n in range(-apart, apart + 1)}

@@ -8,10 +8,11 @@ pages of the raw zone that came to nothing then. Nothing here changes the lake:
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -133,15 +134,22 @@ class Day:
 
 
 def find_differences(
-    store: Store, selection: Selection, pool: ExtractionPool, topic_maps: TopicMaps
+    store: Store,
+    selection: Selection,
+    pool: ExtractionPool,
+    topic_maps: TopicMaps,
+    *,
+    fast_topics: bool = False,
 ) -> Iterator[Day]:
     """The selection's days in order, each with what today's code makes of its pages.
 
     A day holds the rows dated on it, and the rejected pages of the runs of that day.
-    ``topic_maps`` are the sources' own ``topics:``. Reads one state of the tables, and holds one
+    ``topic_maps`` are the sources' own ``topics:``; ``fast_topics`` asks the student model alone.
+    Reads one state of the tables, and holds one
     day's differences at a time. Raises StoreError when the store does not answer.
     """
-    search = _Search(Tables(store), selection, pool, topic_maps)
+    classified = partial(_classified, fast=fast_topics)
+    search = _Search(Tables(store), selection, pool, topic_maps, classified)
     for day in search.days():
         yield search.day(day)
 
@@ -150,12 +158,18 @@ class _Search:
     """One pass over a selection."""
 
     def __init__(
-        self, tables: Tables, selection: Selection, pool: ExtractionPool, topic_maps: TopicMaps
+        self,
+        tables: Tables,
+        selection: Selection,
+        pool: ExtractionPool,
+        topic_maps: TopicMaps,
+        classified: Callable[[Article, Mapping[str, str]], Row],
     ):
         self._tables = tables
         self._selection = selection
         self._pool = pool
         self._topic_maps = topic_maps
+        self._classified = classified
         self._templates = Templates(tables.store)
 
     def days(self) -> list[date]:
@@ -234,7 +248,7 @@ class _Search:
             fresh["canonical_url"] = None  # publishing, which knows the site, did not trust it
         source_map = self._topic_maps.get(row["source"])
         if source_map is not None or row["topic_method"] != "source-map":
-            fresh |= _classified(article, source_map or {})
+            fresh |= self._classified(article, source_map or {})
         return {**row, **fresh, "extractor": article.extractor}
 
     def _earlier_text(self, row: Row) -> Row | None:
@@ -322,7 +336,7 @@ class _Search:
         return {(key["key"], key["source"]): row for key, row in found if row}
 
 
-def _classified(article: Article, source_map: Mapping[str, str]) -> Row:
+def _classified(article: Article, source_map: Mapping[str, str], *, fast: bool) -> Row:
     said = classify(
         article.title,
         article.text,
@@ -331,6 +345,7 @@ def _classified(article: Article, source_map: Mapping[str, str]) -> Row:
         tags=article.tags,
         language=article.language,
         source_map=source_map,
+        fast=fast,
     )
     return {
         "topic": said.topic,

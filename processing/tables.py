@@ -130,13 +130,20 @@ FINGERPRINTS = pa.schema(
         _required("article_id", pa.string()),
         _optional("relation", pa.string()),
         _required("run_id", pa.string()),
+        # Nullable, since lakes of format 2 had none of them.
+        _optional("similarity", pa.float32()),
+        _optional("cluster_id", pa.string()),
+        _optional("signature", pa.int32()),
+        _optional("winnowed", pa.list_(pa.int32())),
         _optional("date", pa.date32()),
     ]
 )
 """What a text is found again by: one row for each row of articles and copies; partitioned by
 ``date``, that row's own.
 
-``key`` is the first 32 hex digits of ``content_hash``; ``relation`` is null for an article.
+``key`` is the first 32 hex digits of ``content_hash``; ``relation`` and ``similarity`` are null
+for an article.
+``winnowed`` are the keys of ``signatures.sign``, made as version ``signature`` makes them.
 """
 
 EXTRACTED = "extracted"

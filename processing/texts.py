@@ -34,6 +34,11 @@ def count_words(text: str) -> int:
     return len(_SPACED_WORD.findall(text)) + -(-unspaced // _CHARACTERS_PER_WORD)
 
 
+def is_unspaced(text: str) -> bool:
+    """Whether most of a text is in scripts without spaces between words."""
+    return 2 * len(_UNSPACED_CHARACTER.findall(text)) > len(text)
+
+
 def overlap(one: str, other: str) -> float:
     """The share of the shorter text's runs of twelve characters that stand in the other too.
 

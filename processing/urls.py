@@ -14,18 +14,27 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from w3lib.url import canonicalize_url
 
+# What follows whoever shares, mails, advertises or measures a link, and never tells pages apart.
 _TRACKING = re.compile(
-    r"^(utm_\w+|mc_[ce]id|fbclid|gclid|dclid|gbraid|wbraid|msclkid|yclid|igshid|igsh|twclid|ttclid"
-    r"|_ga|_gl|_hs(enc|mi)|mkt_tok|vero_(id|conv)|oly_(anon|enc)_id|wt_?_?mc\w*|xtor|at_\w+|ns_\w+"
-    r"|cmp(id)?|cid_source|cm(p|_)\w*|ito|ocid|ftag|sr_share|share|smid|smtyp|partner|src|source|ref"
-    r"|ref_?src|ref_?url|referrer|feature|amp|outputtype|output|rss|rssfeed|feed|guccounter"
-    r"|guce_referr\w*|spm|soc_src|soc_trk|s_cid|sh|__twitter_impression|traffic_source|tblci)$",
+    r"^(utm_\w+|mtm_\w+|(?:pk|piwik)_(?:campaign|kwd|keyword|source|medium|content|cid)|itm_\w+"
+    r"|gclid|gclsrc|gad_\w+|dclid|gbraid|wbraid|_ga|_gl|gaa_\w+|fbclid|fb_\w+|igshid|igsh|sfnsn"
+    r"|msclkid|ysclid|yclid|_openstat|twclid|ttclid|li_fat_id|rdt_cid|epik|sccid|__twitter_impression"
+    r"|mc_[ce]id|mkt_tok|vero_(id|conv)|oly_(anon|enc)_id|_hs(enc|mi)|hsa_\w+|hsctatracking|__s"
+    r"|wt_?_?mc\w*|xtor|xtref|xtcr|at_\w+|ns_\w+|cid_source|cmp(id)?|cm(p|_)\w*|intcmp|icid|ito|ocid"
+    r"|ftag|sf\d{6,}|sr_share|share|smid|smtyp|emc|partner|src|source|via|ref|ref_?src|ref_?url"
+    r"|referr?er|reflink|feature|feed(type|name)?|rss(feed)?|taid|rpc|srnd|sref|leadsource|itid|hpid"
+    r"|wpisrc|wpmm|cndid|guccounter|guce_\w+|\.?tsrc|soc_src|soc_trk|s_cid|sh|spm|scm|dicbo|tblci"
+    r"|traffic_source|trk(campaign)?|amp|amp_\w+|ampshare|usqp|aoh|output(type)?|print|replytocom"
+    r"|phpsessid|jsessionid)$",
     re.IGNORECASE,
 )
 _CACHE = re.compile(
-    r"^https?://(?:www\.google\.[a-z.]+/amp|[^/]+\.cdn\.ampproject\.org/[cv])/(s/)?", re.I
+    r"^https?://(?:www\.(?:google\.[a-z.]+|bing\.com)/amp"
+    r"|(?:[^/]+\.)?(?:cdn\.ampproject\.org|bing-amp\.com)/[cv])/(s/)?",
+    re.IGNORECASE,
 )
-_MOBILE_HOST = re.compile(r"^(?:www\d?|m|mobile|amp|wap)\.(?=[^.]+\.[^.])")
+_MOBILE_HOST = re.compile(r"^(?:(?:www\d?|m|mobile?|touch|amp|wap)\.)+(?=[^.]+\.[^.])")
+_SESSION = re.compile(r";jsessionid=[^/]*", re.IGNORECASE)
 _INDEX_PAGE = re.compile(r"/(?:index|default)\.(?:html?|php|aspx?|jsp|shtml)$", re.I)
 _MASK = "forgotten:"
 _AMP_PATH = re.compile(
@@ -45,15 +54,15 @@ def url_key(url: str) -> str:
     cached = _CACHE.match(url)
     if cached:
         url = ("https://" if cached[1] else "http://") + url[cached.end() :]
-    parts = urlsplit(canonicalize_url(url.strip()))
+    # Feeds escape their addresses twice.
+    parts = urlsplit(canonicalize_url(url.strip().replace("&amp;", "&")))
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"not an absolute http(s) URL: {url!r}")
     host = _MOBILE_HOST.sub("", parts.hostname.rstrip("."))
     if parts.port and parts.port != {"http": 80, "https": 443}[parts.scheme]:
         host = f"{host}:{parts.port}"
-    path = _INDEX_PAGE.sub(
-        "/", _AMP_PATH.sub("", re.sub(r"/{2,}", "/", parts.path).rstrip("/") or "/")
-    )
+    path = re.sub(r"/{2,}", "/", _SESSION.sub("", parts.path)).rstrip("/") or "/"
+    path = _INDEX_PAGE.sub("/", _AMP_PATH.sub("", path))
     query = [
         (n, v) for n, v in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.match(n)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 from older_code import older
 
@@ -20,16 +21,18 @@ MOMENTS = {
     SECOND: datetime(2026, 11, 11, 12, tzinfo=UTC),
 }
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+_SENTENCE = (
+    "people in the town said on Monday and the next of these reports explains how that came about"
+    " and who was there to see it happen"
+)
 STUB = b"<html lang=en><head><title>Archive</title></head><body><p>No story.</p></body></html>"
 
 
 def story(title: str, section: str = "News", day: str = "2026-11-10") -> bytes:
     """A page with an article of about 200 words, different for each title."""
-    said = [
-        f"{title}, people in the town said on Monday, and sentence {n} of this report explains how"
-        f" that came about and who was there to see it happen in round {n}."
-        for n in range(8)
-    ]
+    # The words in another order in each sentence: no story is an edited copy of another.
+    draw, words = Random(title), _SENTENCE.split()
+    said = [f"{title}, {' '.join(draw.sample(words, len(words)))} in {n}." for n in range(8)]
     paragraphs = "".join(f"<p>{line}</p>" for line in said)
     return (
         f"<html lang=en><head><title>{title}</title>"

@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from importlib import import_module
 from pathlib import Path
 from zlib import crc32
 
+import deduplication
+import topics
 import trafilatura
 import yaml
 from floors import Floors, Measures
@@ -42,8 +43,11 @@ FETCHED = datetime(2026, 11, 1, tzinfo=UTC)  # after every page of the real sets
 SAMPLED = {"date_htmldate": 8, "meta_postlight": 2, "meta_trafilatura": 8}
 """Sets of which a test run reads every n-th page, told by its id; such a sample has own floors."""
 
-OTHERS = tuple(name for name in ("deduplication", "topics") if (HERE / f"{name}.py").exists())
-"""Modules whose ``measure()`` returns measures, 0 to 1, by the name of what they were taken on."""
+OTHERS: dict[str, Callable[[Path], dict[str, dict[str, float]]]] = {
+    "deduplication": deduplication.measure,
+    "topics": topics.measure,
+}
+"""What else is measured, 0 to 1, by the part of the data it is taken on; none where that lacks."""
 
 _HEADINGS = ("pages", "P", "R", "F1", "title", "authors", "date", "verdict", "ms/page")
 
@@ -253,7 +257,10 @@ def main(arguments: list[str]) -> int:
     found: dict[str, Measures] = {}
     _print_row("set", "by", _HEADINGS)
     for name in options.sets or (*sources, *OTHERS):
-        found |= _measured_pages(name, sources[name]) if name in sources else _measured(name)
+        if name in sources:
+            found |= _measured_pages(name, sources[name])
+        else:
+            found |= _measured_otherwise(name, options.data)
     if options.lower:
         floors.lower_floors(found, options.lower)
     breaches = list(floors.breaches(found))
@@ -273,9 +280,9 @@ def _measured_pages(name: str, records: Callable[[], Iterator[Record]]) -> dict[
     return {sample_name(name): part.measures(), name: whole.measures()}
 
 
-def _measured(name: str) -> dict[str, Measures]:
-    """The measures of another module, printed as they are named."""
-    found = {f"{name}, {part}": dict(m) for part, m in import_module(name).measure().items()}
+def _measured_otherwise(name: str, data: Path) -> dict[str, Measures]:
+    """What another module measures, printed as it names it."""
+    found = {f"{name}, {part}": measures for part, measures in OTHERS[name](data).items()}
     for set_name, measures in found.items():
         said = "  ".join(f"{measure} {value:.4f}" for measure, value in measures.items())
         print(f"{set_name:28}{said}", flush=True)

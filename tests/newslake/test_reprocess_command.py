@@ -78,7 +78,7 @@ def test_without_a_terminal_it_shows_the_difference_and_changes_nothing(lake, st
     counts = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line}
     assert counts["herald"] == ["3", "1", "1", "1", "0"]
     assert f"title: {TITLE} | Herald -> {TITLE}" in done.stdout
-    assert f"+{TITLE}, people in the town said" in done.stdout
+    assert f"+{TITLE}, " in done.stdout
     assert f"lost {HERALD}/stub\n  now rejected-too-short:" in done.stdout
     assert f"gained {HERALD}/missed\n  was rejected-not-article; now: The bridge" in done.stdout
     assert {found.key: found.etag for found in store.objects()} == before

@@ -1,15 +1,23 @@
-"""Decisions on duplicates: by URL key, by text, whatever the order of arrival."""
+"""Decisions on duplicates: by URL key, by text, by what texts share, whatever the order."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
+from random import Random
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_lake import KnownLake
 
-from processing.deduplication import EXACT, SAME_URL, Decision, Index, Known, deduplicate
+from processing.clusters import MOST_OF_SITE, Alarm
+from processing.deduplication import EXACT, SAME_URL, Decision, Index, decide, deduplicate
+from processing.neighbours import WINDOW_DAYS, Known
 from processing.records import Article
+from processing.signatures import CONTAINED, NEAR
+from processing.texts import count_words
 from processing.urls import url_id, url_key
 
 AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -21,6 +29,7 @@ def article(
     source: str = "herald",
     hours: float = 0,
     canonical: str | None = None,
+    **more: object,
 ) -> Article:
     return Article(
         id=url_id(url_key(canonical or url)),
@@ -33,8 +42,9 @@ def article(
         fetched_at=AT + timedelta(days=40),
         first_seen_at=AT + timedelta(days=40),
         content_hash=sha256(text.encode()).hexdigest(),
-        word_count=2,
+        word_count=count_words(text),
         extractor="test",
+        **more,
     )
 
 
@@ -113,6 +123,7 @@ PAGES = st.builds(
 BATCHES = st.lists(PAGES, max_size=8, unique_by=lambda a: (a.url, a.source))
 
 
+@settings(deadline=None)
 @given(BATCHES, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_decides_nothing(batch, random):
     decided = {
@@ -124,9 +135,259 @@ def test_the_order_of_arrival_decides_nothing(batch, random):
     assert {(a.url, a.source): d for a, d in zip(shuffled, again, strict=True)} == decided
 
 
+@settings(deadline=None)
 @given(BATCHES)
 def test_every_decision_points_at_an_article_of_the_batch(batch):
     decided = deduplicate(batch, Index())
     heads = {d.id for d in decided if d.relation is None}
     assert {d.article_id for d in decided} == heads
     assert all(d.id == d.article_id for d in decided if d.relation is None)
+
+
+# --- texts that were edited -----------------------------------------------------------------
+
+_WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]
+
+
+@cache
+def story(seed: int, sentences: int = 20) -> list[str]:
+    """Sentences of twelve words, other ones for each seed."""
+    random = Random(seed)
+    return [" ".join(random.choices(_WORDS, k=12)) + "." for _ in range(sentences)]
+
+
+def edited(text: list[str], seed: int, changed: int) -> list[str]:
+    """The text with some of its sentences replaced."""
+    random = Random(1000 + seed)
+    others = story(2000 + seed, len(text))
+    gone = set(random.sample(range(len(text)), changed))
+    return [others[n] if n in gone else sentence for n, sentence in enumerate(text)]
+
+
+def page(name: str, sentences: list[str], hours: float = 0, **more: object) -> Article:
+    """A page of its own site."""
+    text = "\n".join(sentences)
+    return article(f"https://{name}.example/story", text, name, hours, **more)
+
+
+def test_an_edited_text_is_a_near_copy_of_the_earliest():
+    text = story(1)
+    origin, copy = page("wire", text), page("herald", edited(text, 1, 3), 2)
+    decided = {d.id: d for d in deduplicate([copy, origin])}
+    assert decided[origin.id] == Decision(origin.id, origin.id)
+    assert (decided[copy.id].article_id, decided[copy.id].relation) == (origin.id, NEAR)
+    assert 0.7 < decided[copy.id].similarity < 1
+
+
+def test_a_cut_text_is_contained_in_its_article():
+    text = story(1, 40)
+    origin, cut = page("wire", text), page("herald", text[:10], 2)
+    said = deduplicate([origin, cut])[1]
+    assert (said.article_id, said.relation) == (origin.id, CONTAINED)
+    assert said.similarity > 0.8
+
+
+def test_a_text_that_contains_an_earlier_shorter_one_stays_an_article_of_its_cluster():
+    text = story(1, 40)
+    stub, whole = page("wire", text[:10]), page("herald", text, 2)
+    decided = decide([whole, stub], Index())
+    assert [d.relation for d in decided.decisions] == [None, None]
+    assert decided.clusters == [stub.id, stub.id]
+    lake = KnownLake()
+    lake.publish([stub])
+    assert lake.publish([whole]).clusters == [stub.id]
+    late = page("late", edited(text, 3, 2), 5)
+    said = lake.publish([late])
+    assert (said.decisions[0].article_id, said.clusters) == (whole.id, [stub.id])
+
+
+def test_a_page_that_tells_only_its_day_comes_after_those_that_tell_the_time():
+    text = story(1)
+    copy = page("herald", text[:15], -12, published_precision="day")
+    origin = page("wire", text)
+    assert [d.relation for d in deduplicate([copy, origin])] == [NEAR, None]
+
+
+def test_what_equals_an_edited_copy_is_like_its_article_just_so():
+    text = story(1)
+    copy = edited(text, 1, 3)
+    pages = [page("wire", text), page("a", copy, 1), page("b", copy, 2), page("c", copy, 24 * 20)]
+    decided = deduplicate(pages)
+    assert [d.relation for d in decided] == [None, NEAR, NEAR, NEAR]
+    assert len({d.similarity for d in decided[1:]}) == 1
+    assert {d.article_id for d in decided} == {pages[0].id}
+    lake = KnownLake()
+    for each in pages:
+        assert lake.publish([each]).decisions == [decided[pages.index(each)]]
+
+
+def test_a_known_near_copy_comes_back_as_it_was():
+    known = Known("copy-id", "article-id", "herald", NEAR, None, None, 0.75)
+    index = Index(by_url={id_of("https://a.example/1"): [known]})
+    assert deduplicate([article("https://a.example/1")], index) == [
+        Decision("copy-id", "article-id", NEAR, 0.75)
+    ]
+
+
+def test_short_texts_are_only_ever_equal():
+    text = story(1, 4)
+    one, other = page("wire", text), page("herald", [*text[:3], text[3] + " Indeed."], 2)
+    assert count_words(one.text) < 50
+    assert [d.relation for d in deduplicate([one, other])] == [None, None]
+
+
+@pytest.mark.parametrize("days", [WINDOW_DAYS, WINDOW_DAYS + 1])
+def test_edited_texts_far_apart_are_articles_of_their_own(days):
+    text = story(1)
+    origin, copy = page("wire", text), page("herald", edited(text, 1, 3), 24 * days)
+    relation = deduplicate([origin, copy])[1].relation
+    assert relation == (NEAR if days <= WINDOW_DAYS else None)
+
+
+def test_only_the_days_around_are_searched_for_edited_texts():
+    asked = []
+    pages = [page("a", story(1)), page("b", story(2), 24 * 9), page("c", ["Short."], 24 * 20)]
+    decide(pages, Index(shelves=lambda days: asked.extend(days) or ()))
+    window = range(-WINDOW_DAYS, WINDOW_DAYS + 1)
+    assert asked == [AT.date() + timedelta(days=at + n) for at in (0, 9) for n in window]
+
+
+def test_a_copy_is_like_its_article_itself_and_not_only_like_another_copy():
+    text, other = story(1), story(2)
+    origin = page("wire", text)
+    roundup = page("herald", [*text, *other], 1)
+    second = page("tribune", other, 2)
+    decided = decide([origin, roundup, second], Index())
+    assert [d.relation for d in decided.decisions] == [None, NEAR, None]
+    assert decided.clusters == [origin.id, origin.id, second.id], "half and half join no clusters"
+
+
+def test_a_chain_of_edits_is_one_cluster_though_its_ends_are_two_articles():
+    text = story(1)
+    versions = [text]
+    for n in range(4):
+        versions.append(edited(versions[-1], n, 6))
+    pages = [page(f"site-{n}", version, n) for n, version in enumerate(versions)]
+    decided = decide(pages, Index())
+    relations = [d.relation for d in decided.decisions]
+    assert relations[0] is None
+    assert relations[1] == NEAR
+    assert None in relations[2:]
+    assert set(decided.clusters) == {pages[0].id}
+
+
+def test_parts_make_no_chains():
+    text = story(1, 60)
+    first, second = text[:12], text[30:42]
+    part, whole, other = page("a", first), page("b", text, 1), page("c", second, 2)
+    further = page("d", [*second, *story(5, 40)], 3)
+    decided = decide([part, whole, other, further], Index())
+    assert [d.relation for d in decided.decisions] == [None, None, CONTAINED, None]
+    assert decided.clusters == [part.id, part.id, part.id, further.id]
+
+
+def test_a_text_that_brings_two_published_clusters_together_merges_them():
+    text = story(1, 40)
+    bridge = [*text[13:], *story(2, 13)]
+    end = [*bridge[13:], *story(3, 13)]
+    lake = KnownLake()
+    one, two = page("a", text), page("b", end, 2)
+    lake.publish([one])
+    lake.publish([two])
+    assert len(lake.clusters()) == 2
+    decided = lake.publish([page("c", bridge, 1)])
+    assert len(decided.merged) == 1
+    assert len(lake.clusters()) == 1
+    assert lake.articles() == {one.url, two.url}, "what was an article stays one"
+
+
+def test_a_cluster_of_one_sites_texts_raises_an_alarm_and_swallows_no_more():
+    text = story(1)
+    pages = [
+        article(f"https://herald.example/{n}", "\n".join(edited(text, n, 2)), "herald", n * 3)
+        for n in range(MOST_OF_SITE + 1)
+    ]
+    decided = decide(pages, Index())
+    copied = [None] + [NEAR] * (MOST_OF_SITE - 1)
+    assert [d.relation for d in decided.decisions] == [*copied, None]
+    assert list(decided.alarms) == [Alarm(pages[0].id, "herald", "mixed")]
+    carried = decide(pages, Index(aggregators=["herald"]))
+    assert [d.relation for d in carried.decisions] == [*copied, NEAR]
+    assert not carried.alarms
+
+
+def test_a_page_known_by_its_url_is_held_against_no_text():
+    text = "\n".join(story(1))
+    lake = KnownLake()
+    lake.publish([article("https://a.example/1", text, "herald")])
+    again = article("https://a.example/1", text + " More.", "herald", 2)
+    decided = lake.publish([again])
+    assert decided.decisions == [Decision(again.id, again.id)]
+    assert decided.keys == [None]
+
+
+EDITS = st.builds(
+    lambda which, edit, site, hours: (
+        page(f"site-{site}", edited(story(which), edit, 4), hours)
+        if edit
+        else page(f"site-{site}", story(which), hours)
+    ),
+    which=st.integers(0, 2),
+    edit=st.integers(0, 3),
+    site=st.integers(0, 30),
+    hours=st.integers(0, 90),
+)
+EDITED = st.lists(EDITS, max_size=10, unique_by=lambda a: a.url)
+
+
+def by_url(articles, decided):
+    return {a.url: d for a, d in zip(articles, decided, strict=True)}
+
+
+@settings(deadline=None)
+@given(EDITED, st.randoms(use_true_random=False))
+def test_the_order_of_edited_texts_decides_nothing(batch, random):
+    shuffled = list(batch)
+    random.shuffle(shuffled)
+    one, other = decide(batch, Index()), decide(shuffled, Index())
+    assert by_url(batch, one.decisions) == by_url(shuffled, other.decisions)
+    assert by_url(batch, one.clusters) == by_url(shuffled, other.clusters)
+
+
+@settings(deadline=None)
+@given(EDITED, st.data())
+def test_runs_in_any_order_make_the_clusters_of_one_and_leave_articles_articles(batch, data):
+    whole = KnownLake()
+    whole.publish(batch)
+    parts = KnownLake()
+    numbers = [data.draw(st.integers(0, 3)) for _ in batch]
+    for run in range(4):
+        before = parts.articles()
+        parts.publish([each for each, number in zip(batch, numbers, strict=True) if number == run])
+        assert before <= parts.articles()
+    assert parts.clusters() == whole.clusters()
+
+
+@settings(deadline=None)
+@given(EDITED)
+def test_a_run_repeated_decides_the_same(batch):
+    lake = KnownLake()
+    first = lake.publish(batch)
+    again = lake.publish(batch)
+    assert [(d.id, d.article_id, d.relation) for d in again.decisions] == [
+        (d.id, d.article_id, d.relation) for d in first.decisions
+    ]
+    assert again.clusters == first.clusters
+    assert not again.merged
+
+
+@settings(deadline=None)
+@given(EDITED)
+def test_every_copy_points_at_an_article_and_is_in_its_cluster(batch):
+    decided = decide(batch, Index())
+    clusters = {d.id: c for d, c in zip(decided.decisions, decided.clusters, strict=True)}
+    heads = {d.id for d in decided.decisions if d.relation is None}
+    for decision in decided.decisions:
+        assert decision.article_id in heads
+        assert clusters[decision.id] == clusters[decision.article_id]
+        assert clusters[decision.id] in heads

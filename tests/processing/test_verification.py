@@ -37,14 +37,17 @@ STORIES = {
     "/ferry": "The ferry to the northern islands will sail twice a day from March on",
 }
 
+_SENTENCE = (
+    "people in the town said on Monday and the next of these reports explains how that came about"
+    " and who was there to see it happen"
+)
+
 
 def page(title: str, day: str = "2026-11-10") -> bytes:
     """An article of about 150 words, different for each title."""
-    said = [
-        f"{title}, people in the town said on Monday, and sentence {n} of this report explains how"
-        f" that came about and who was there to see it happen in round {n}."
-        for n in range(8)
-    ]
+    # The words in another order in each sentence: no story is an edited copy of another.
+    draw, words = Random(title), _SENTENCE.split()
+    said = [f"{title}, {' '.join(draw.sample(words, len(words)))} in {n}." for n in range(8)]
     paragraphs = "".join(f"<p>{line}</p>" for line in said)
     dated = f'<meta property="article:published_time" content="{day}T09:30:00Z">'
     return (
@@ -275,6 +278,7 @@ def other_text(store: Store) -> None:
                 doubled("copies"),
                 changed("keys", "topic", "health"),
                 changed("fingerprints", "article_id", "f" * 32),
+                changed("copies", "cluster_id", "f" * 32),
                 begun_forgetting,
             ),
             {
@@ -284,6 +288,8 @@ def other_text(store: Store) -> None:
                 ("identity", "2 times in copies"),
                 ("key", "under 2026-11-10 and health"),
                 ("fingerprint", "of another text"),
+                ("fingerprint", "fingerprints does not find"),
+                ("cluster", "another cluster than its article"),
                 ("forgotten", "repeat 'newslake dataset forget'"),
             },
         ),
@@ -314,8 +320,14 @@ def other_text(store: Store) -> None:
             },
         ),
         (
-            (emptied("keys"), emptied("fingerprints"), changed("articles", "topic", "sports")),
+            (
+                emptied("keys"),
+                emptied("fingerprints"),
+                changed("articles", "topic", "sports"),
+                changed("articles", "cluster_id", "f" * 32),
+            ),
             {
+                ("cluster", "no article gives its id"),
                 ("key", "keys does not find"),
                 ("fingerprint", "fingerprints does not find"),
                 ("topic", "sports is no topic"),
