@@ -29,7 +29,7 @@ from dags.shared import (
     announce,
     named_by_verdict,
 )
-from newslake import steps
+from newslake import chores, steps
 from newslake.configuration import sources_directory
 from newslake.notifications import Notifier
 from newslake.operators import CrawlOperator, NextRoundOperator, run_id_in
@@ -150,6 +150,12 @@ def news_dag(dag_id: str, schedule: str | None, *, backfill: bool = False) -> DA
                 )
             return {**announce(context, manifest), "failures": manifest["failures"]}
 
+        # Not the run's last: who cannot be told turns this task red, and not the run.
+        @task
+        def alarms() -> None:
+            context = get_current_context()
+            chores.tell_alarms(run_id_in(context), os.environ, context["ti"].log_url)
+
         @task(trigger_rule="all_done", retries=0, on_failure_callback=Notifier())
         def verdict() -> None:
             ti = get_current_context()["ti"]
@@ -159,7 +165,7 @@ def news_dag(dag_id: str, schedule: str | None, *, backfill: bool = False) -> DA
             steps.judge(ti.xcom_pull(task_ids="publish"), broken, why)
 
         published = publish()
-        sources.expand(batch=plan()) >> published >> verdict()
+        sources.expand(batch=plan()) >> published >> alarms() >> verdict()
         if backfill:
             published >> NextRoundOperator(
                 task_id="next_round",

@@ -75,6 +75,34 @@ def judge_import(
         )
 
 
+def tell_alarms(run_id: str, environ: Mapping[str, str], url: str) -> list[str]:
+    """Tell people of what is not as usual after a run, and was not told of before; the lines.
+
+    ``url`` is the page of the task that tells. Raises an ExceptionGroup of what went wrong; then
+    a repeat tells all of it again.
+    """
+    from newslake import health, told
+    from newslake.notifications import Notice, tell
+    from newslake.reader import Lake
+    from processing.commits import read_manifest
+
+    store = writable(environ)
+    manifest = read_manifest(store, run_id)
+    if manifest is None:
+        return []
+    with Lake(store) as lake:
+        found = told.untold(store, health.alarms_of_run(lake, manifest))
+    if not found:
+        return []
+    lines = list(health.lines(map(asdict, found)))
+    for line in lines:
+        log.warning("%s", line)
+    text = "\n".join(lines)
+    tell(Notice("alarm", manifest["dag_id"], manifest["dag_run_id"], run_id, text, url), environ)
+    told.remember(store, found)
+    return lines
+
+
 def maintain(keep_days: int, now: datetime, environ: Mapping[str, str]) -> list[dict[str, Any]]:
     """Keep the lake up as ``newslake dataset compact`` does; what was done."""
     from newslake.upkeep import keep_up

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
@@ -36,6 +35,7 @@ Keys = NDArray[np.uint32]
 _WORDS = 5
 _CHARACTERS = 8
 _WINDOW = 10
+_OPENING = 1_000  # characters
 _LEAST_CONTAINED = 0.5
 _FEW = 8  # below so many shared keys the estimate is coarse, and has to be the better
 _LEAST_CONTAINED_OF_FEW = 0.6
@@ -69,11 +69,11 @@ class Likeness:
 
 def sign(text: str) -> Keys:
     """The keys of a text, sorted, each once; none of a text below ``MIN_WORDS`` words."""
-    if count_words(text) < MIN_WORDS:
+    # The opening alone tells of most texts that they are long enough.
+    if count_words(text[:_OPENING]) < MIN_WORDS and count_words(text) < MIN_WORDS:
         return np.empty(0, np.uint32)
     hashes = _hashes_of_runs(normalise_text(text))
-    window = min(_WINDOW, len(hashes))
-    return np.unique(sliding_window_view(hashes, window).min(axis=1)) if window else hashes
+    return np.unique(_least_of_windows(hashes, min(_WINDOW, len(hashes))))
 
 
 def likeness(shared: int, one: int, other: int) -> Likeness | None:
@@ -99,5 +99,15 @@ def _hashes_of_runs(words: str) -> Keys:
     count = max(0, len(starts) - run + 1)
     bounds = zip(starts[:count].tolist(), ends[run - 1 :].tolist(), strict=True)
     # Half of the hash: four equal keys in one pair of texts are no accident at any size of lake.
-    digests = (xxh3_64_intdigest(data[start:end]) >> 32 for start, end in bounds)
-    return np.fromiter(digests, np.uint32, count)
+    digests = [xxh3_64_intdigest(data[start:end]) for start, end in bounds]
+    return (np.array(digests, np.uint64) >> np.uint64(32)).astype(np.uint32)
+
+
+def _least_of_windows(hashes: Keys, width: int) -> Keys:
+    """The least of every so many hashes in a row; windows are joined until they are as wide."""
+    least, joined = hashes, 1
+    while joined < width:
+        step = min(joined, width - joined)
+        least = np.minimum(least[:-step], least[step:])
+        joined += step
+    return least

@@ -28,12 +28,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import feedparser  # type: ignore[import-untyped]
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -44,6 +46,7 @@ from pyarrow import fs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from deduplication import NEW, look_ups
 from demo import sites as demo_sites
 from siteserver import Answer, Request, SiteServer
 
@@ -54,9 +57,11 @@ from processing import dataset
 from processing.extraction import extract
 from processing.publishing import RunFacts, publish
 from processing.records import TOPICS, Article, Page
+from processing.signatures import VERSION, sign
 from processing.storage import Store
 from processing.tables import EXTRACTED, SCHEMAS, STAGED_ARTICLES, STAGED_COVERAGE, to_table
 from processing.texts import content_hash, count_words
+from processing.topics import classify
 from processing.upkeep import Upkeep
 from processing.urls import url_id, url_key
 
@@ -144,6 +149,42 @@ def extraction(name: str, pages: Sequence[Page], rounds: int) -> Line:
     return Line("extract / trafilatura with metadata", inputs, "CPU ms/page", ours, theirs)
 
 
+def beside_extraction(name: str, pages: Sequence[Page], rounds: int) -> Iterator[Line]:
+    """What else is done with each article, beside what it took to extract it."""
+    articles = [(page, made) for page in pages if isinstance(made := extract(page), Article)]
+
+    def per_page(do: Callable[[Page, Article], object]) -> float:
+        began = time.process_time()
+        for page, article in articles:
+            do(page, article)
+        return 1000 * (time.process_time() - began) / len(articles)
+
+    def topic(page: Page, article: Article, *, fast: bool) -> object:
+        return classify(
+            article.title,
+            article.text,
+            url=article.url,
+            section=article.section,
+            tags=article.tags,
+            language=article.language,
+            fast=fast,
+        )
+
+    steps: dict[str, Callable[[Page, Article], object]] = {
+        "sign / extract": lambda _, article: sign(article.text),
+        "topic / extract": partial(topic, fast=False),
+        "topic, fast / extract": partial(topic, fast=True),
+    }
+    for measured, step in steps.items():
+        per_page(step)  # models are loaded but once
+        ours, theirs = in_turn(
+            rounds,
+            lambda _, step=step: per_page(step),
+            lambda _: per_page(lambda page, _: extract(page)),
+        )
+        yield Line(measured, f"{len(articles)} {name}", "CPU ms/page", ours, theirs)
+
+
 # --- listings -------------------------------------------------------------------------------
 
 
@@ -209,41 +250,45 @@ def a_sitemap(urls: int) -> bytes:
 
 
 def text(rng: random.Random, words: int) -> str:
-    """Prose of made-up words, in sentences and paragraphs."""
-    lexicon = [
-        "".join(rng.choice("bdfgklmnprstv") + rng.choice("aeiou") for _ in range(rng.randint(1, 4)))
-        for _ in range(4_000)
-    ]
-    said = rng.choices(lexicon, k=words)
+    """Prose of so many made-up words, in sentences and paragraphs."""
+    said = rng.choices(lexicon(), k=words)
     sentences = [said[at : at + 14] for at in range(0, words, 14)]
     lines = [f"{' '.join(s).capitalize()}." for s in sentences]
     return "\n".join(" ".join(lines[at : at + 4]) for at in range(0, len(lines), 4))
 
 
+@cache
+def lexicon() -> list[str]:
+    rng = random.Random(SEED)
+    return [
+        "".join(rng.choice("bdfgklmnprstv") + rng.choice("aeiou") for _ in range(rng.randint(1, 4)))
+        for _ in range(4_000)
+    ]
+
+
 def articles(rng: random.Random, count: int, days: int, mark: str) -> Iterator[Article]:
     """New articles of four papers, spread over the last ``days`` and ten topics."""
-    body = text(rng, 60_000).split()
     topics = sorted(TOPICS)[:10]
     for number in range(count):
         source = f"paper-{number % 4}"
         at = NOW - timedelta(seconds=rng.randrange(days * 86_400))
-        start, length = rng.randrange(50_000), rng.randint(150, 900)
-        prose = f"{mark} {number}. " + " ".join(body[start : start + length])
+        prose = f"{mark} {number}. {text(rng, rng.randint(150, 900))}"
+        opening = prose.split()[:30]
         url = f"https://{source}.example/{rng.choice(topics)}/{mark}-{number}"
         yield Article(
             id=url_id(url_key(url)),
             url=url,
-            title=" ".join(body[start : start + 8]).capitalize(),
+            title=" ".join(opening[:8]),
             text=prose,
             source=source,
-            authors=(" ".join(body[start : start + 2]).title(),),
+            authors=(" ".join(opening[2:4]).title(),),
             published_at=at,
             published_source="json-ld",
             published_precision="second",
             first_seen_at=NOW,
             fetched_at=NOW,
             language="en",
-            summary=" ".join(body[start : start + 30]),
+            summary=" ".join(opening),
             content_hash=content_hash(prose),
             word_count=count_words(prose),
             extractor="bench",
@@ -314,6 +359,7 @@ def fill(store: Store, count: int) -> None:
 
 
 CHUNK = 50_000
+KEYS = 90  # of a text of 500 words
 
 
 def _id(number: int) -> str:
@@ -327,6 +373,8 @@ def _standing(numbers: range, texts: Sequence[str]) -> dict[str, pa.Array]:
     topics = sorted(TOPICS)
     days = [NOW - timedelta(days=n // 10_000) for n in numbers]
     ids = [_id(n) for n in numbers]
+    keys = np.random.default_rng((SEED, numbers.start)).integers(-(2**31), 2**31, count * KEYS)
+    ends = np.arange(0, count * KEYS + 1, KEYS)
 
     def same(value: object, kind: pa.DataType | None = None) -> pa.Array:
         return pa.repeat(pa.scalar(value, kind), count)
@@ -353,6 +401,10 @@ def _standing(numbers: range, texts: Sequence[str]) -> dict[str, pa.Array]:
         "kind": same("article"),
         "run_id": same("20260101T000000Z-bench0"),
         "revision": same(0),
+        "signature": same(VERSION, pa.int32()),
+        "winnowed": pa.ListArray.from_arrays(
+            pa.array(ends, pa.int32()), pa.array(keys, pa.int32())
+        ),
     }
 
 
@@ -587,7 +639,9 @@ def _crawl(environ: dict[str, str], rounds: int, pages: int, place: Path) -> lis
 def measure(size: Size) -> Iterator[Line]:
     yield extraction("demo pages", demo_pages(), size.rounds)
     if REAL_PAGES.exists():
-        yield extraction("real news pages", real_pages(size.real_pages), size.rounds)
+        pages = real_pages(size.real_pages)
+        yield extraction("real news pages", pages, size.rounds)
+        yield from beside_extraction("real news pages", pages, size.rounds)
     yield from listings(size)
     with (
         TemporaryDirectory(prefix="newslake-bench-") as home,
@@ -599,6 +653,9 @@ def measure(size: Size) -> Iterator[Line]:
             fill(held, standing)
             yield publishing(environ, size, held, standing)
         yield from reading(environ, size, held, size.large)
+        for said in look_ups(environ, (size.small, size.large)):
+            inputs = f"{NEW:,} new texts in {said.window:,}; {said.megabytes:,.0f} MB"
+            yield Line("look up / read what is known", inputs, "s", said.seconds, said.reading)
         yield from crawl(environ, size)
 
 

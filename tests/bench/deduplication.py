@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import resource
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,10 +28,8 @@ import pyarrow as pa
 from newslake import objectstore
 from processing import dataset, fingerprints
 from processing.dataset import Tables
-from processing.extraction import extract
 from processing.neighbours import Signed, neighbours
-from processing.records import Article, Page
-from processing.signatures import VERSION, Keys, sign
+from processing.signatures import VERSION, Keys
 from processing.storage import Store
 from processing.tables import FINGERPRINTS
 
@@ -60,20 +57,6 @@ class LookUp:
     reading: float
     megabytes: float
     found: int
-
-
-def signing(pages: Iterable[Page]) -> tuple[float, float]:
-    """CPU milliseconds for one page: signing its text, and extracting it."""
-    articles = [(page, made) for page in pages if isinstance(made := extract(page), Article)]
-    began = time.process_time()
-    for page, _ in articles:
-        extract(page)
-    extracted = time.process_time()
-    for _, article in articles:
-        sign(article.text)
-    signed = time.process_time()
-    per_page = 1000 / len(articles)
-    return (signed - extracted) * per_page, (extracted - began) * per_page
 
 
 def look_ups(environ: dict[str, str], windows: Sequence[int] = WINDOWS) -> Iterator[LookUp]:
@@ -162,8 +145,13 @@ def _look_up(environ: dict[str, str], window: int) -> LookUp:
     found = neighbours(batch, fingerprints.shelves(tables, DAYS))
     seconds = time.perf_counter() - began
     assert read >= window * _KEYS * 0.99
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return LookUp(window, seconds, began - before, highest, sum(map(bool, found)))
+    return LookUp(window, seconds, began - before, _highest(), sum(map(bool, found)))
+
+
+def _highest() -> float:
+    """This process's highest memory in MB; ``ru_maxrss`` would begin with its parent's."""
+    said = Path("/proc/self/status").read_text()
+    return int(said.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main() -> None:

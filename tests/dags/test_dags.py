@@ -56,7 +56,7 @@ feeds: [https://{id}.example/rss]
 schedule: {schedule}
 enabled: {enabled}
 """
-PIPELINE = ["plan", "sources.crawl", "sources.extract", "publish", "verdict"]
+PIPELINE = ["alarms", "plan", "publish", "sources.crawl", "sources.extract", "verdict"]
 SCHEDULED = {"news_every_15_minutes": "*/15 * * * *", "news_daily": "0 3 * * *"}
 PIPELINES = (*SCHEDULED, "news_manual", "news_backfill")
 LAKE = ("news_import", "news_maintenance", "news_forget", "news_reprocess")
