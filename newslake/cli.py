@@ -85,12 +85,14 @@ def run(only: tuple[str, ...], directory: Path | None, with_demo: bool) -> None:
     from newslake.reader import Lake
     from newslake.run import run as run_once
     from processing.storage import Store
+    from processing.topics import fast_chosen
 
     environ = dict(os.environ)
     if directory is not None:
         environ["NEWSLAKE_SOURCES"] = str(directory.absolute())
     declared = catalogue.load(sources_directory(environment(environ) if with_demo else environ))
     declared.select(only)  # a misspelt id is told before anything starts
+    fast_chosen(environ)  # and a wrong setting
     for error in declared.errors:
         click.echo(f"newslake: {error}", err=True)
     if not only and not any(source.enabled for source in declared.sources.values()):

@@ -9,6 +9,7 @@ from typing import Any
 
 from newslake.reader import Lake
 from processing.dataset import Tables
+from processing.deduplication import moment_of
 from processing.exceptions import UnknownArticle
 from processing.texts import is_unspaced
 from processing.urls import url_key
@@ -16,8 +17,8 @@ from processing.urls import url_key
 Row = dict[str, Any]
 
 _TOLD = (
-    "id", "source", "url", "title", "published_at", "first_seen_at", "word_count", "wire",
-    "cluster_id",
+    "id", "source", "url", "title", "published_at", "published_precision", "first_seen_at",
+    "word_count", "wire", "cluster_id",
 )  # fmt: skip
 _OF_COPIES = ("article_id", "relation", "similarity")
 _AROUND = 4  # words shown on either side of a difference
@@ -61,8 +62,7 @@ def lines(said: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in said:
         yield ""
         yield (
-            f"{row['published_at'] or row['first_seen_at']:%Y-%m-%d %H:%M} {row['source']},"
-            f" {_how(row)}, {row['word_count']} words: {row['title']}"
+            f"{_when(row)} {row['source']}, {_how(row)}, {row['word_count']} words: {row['title']}"
         )
         yield f"  {row['url']}"
         differences = row["differences"]
@@ -95,9 +95,18 @@ def _short(words: str) -> str:
     return " ".join([*listed[:half], f"(... {left_out} words ...)", *listed[-half:]])
 
 
+def _when(row: Mapping[str, Any]) -> str:
+    of_day = row["published_at"] and row["published_precision"] == "day"
+    moment = row["published_at"] or row["first_seen_at"]
+    return f"{moment:%Y-%m-%d}" if of_day else f"{moment:%Y-%m-%d %H:%M}"
+
+
 def _moment(row: Mapping[str, Any]) -> tuple[datetime, str, str]:
-    published = row["published_at"] or row["first_seen_at"]
-    return min(published, row["first_seen_at"]), url_key(row["url"]), row["source"]
+    return (
+        moment_of(row["published_at"], row["published_precision"], row["first_seen_at"]),
+        url_key(row["url"]),
+        row["source"],
+    )
 
 
 def _told(row: Row, other: Row) -> Row:

@@ -128,11 +128,19 @@ def day_of(article: Article) -> date:
     return (article.published_at or article.first_seen_at).astimezone(UTC).date()
 
 
-def _order(article: Article) -> tuple[datetime, str, str]:
-    published = article.published_at or article.first_seen_at
-    if article.published_precision == "day":
+def moment_of(
+    published_at: datetime | None, precision: str | None, first_seen_at: datetime
+) -> datetime:
+    """When a text counts as published among others of its story: never after it was seen."""
+    published = published_at or first_seen_at
+    if precision == "day":
         published += _END_OF_DAY  # its midnight is nobody's word: who tells the time goes before
-    return min(published, article.first_seen_at), url_key(article.url), article.source or ""
+    return min(published, first_seen_at)
+
+
+def _order(article: Article) -> tuple[datetime, str, str]:
+    moment = moment_of(article.published_at, article.published_precision, article.first_seen_at)
+    return moment, url_key(article.url), article.source or ""
 
 
 class _Court:

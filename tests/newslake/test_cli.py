@@ -181,6 +181,12 @@ def test_a_missing_sources_directory_has_status_2(command: Command, tmp_path: Pa
     assert "NEWSLAKE_SOURCES" in done.err
 
 
+def test_a_wrong_setting_of_topics_is_told_before_a_run_starts(command):
+    done = command("run", environ={"NEWSLAKE_TOPICS": "slow"})
+    assert (done.status, done.out) == (2, "")
+    assert "NEWSLAKE_TOPICS is 'slow'; make it fast" in done.err
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [

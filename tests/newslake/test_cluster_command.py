@@ -52,6 +52,20 @@ def test_a_cluster_is_told_in_time_order_with_what_differs(lake: Lake):
         assert (removed["removed"], removed["added"]) == (SENTENCES[5], "")
 
 
+def test_a_text_that_tells_only_its_day_comes_at_the_end_of_it(store: Store):
+    midnight = NOON.replace(hour=0)
+    published(
+        store,
+        FIRST,
+        article("/a", STORY),
+        article("/b", EDITED, midnight, published_precision="day"),
+        finished=NOON,
+    )
+    said = clusters.rows(Lake(store), "https://herald.example/a")
+    assert [row["url"][-2:] for row in said] == ["/a", "/b"]
+    assert "\n2026-11-10 herald, near copy" in "\n".join(clusters.lines(said))
+
+
 def test_a_text_alone_is_a_cluster_of_one(lake: Lake):
     (only,) = clusters.rows(lake, "https://herald.example/c")
     assert only["differences"] == []
@@ -98,7 +112,8 @@ def test_a_long_difference_is_shortened_for_a_person_only():
     (said,) = clusters.differences("same", " ".join(["same", *words]))
     assert said["added"].split() == words
     row = {
-        "cluster_id": "c", "relation": None, "source": "s", "published_at": NOON, "word_count": 1,
+        "cluster_id": "c", "relation": None, "source": "s", "published_at": NOON,
+        "published_precision": "second", "word_count": 1,
         "title": "t", "url": "u", "differences": [said] * 20,
     }  # fmt: skip
     shown = list(clusters.lines([row]))
