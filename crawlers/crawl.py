@@ -27,13 +27,12 @@ from scrapy.settings import Settings
 from crawlers import catalogue, rendering
 from crawlers.backfill import Days
 from crawlers.catalogue import Source
+from crawlers.log_lines import JsonLines
 from crawlers.source_crawl import Clock, SourceCrawl, SourceResult
 from crawlers.spider import NewsSpider
 from processing.exceptions import ConfigurationError, CrawlError, NewslakeError
 from processing.storage import Store
 from processing.urls import TOMBSTONES, forgotten_ids
-
-log = logging.getLogger("newslake.crawl")
 
 
 def crawl(
@@ -93,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     options = _parser().parse_args(arguments)
     _stop_with_parent()
+    _log_lines()
     try:
         if not re.fullmatch(r"\d{8}T\d{6}Z-\w+", options.run_id):
             raise ConfigurationError(
@@ -115,8 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     told = json.dumps([result.to_json() for result in results], indent=1, ensure_ascii=False)
     options.result.write_text(told, encoding="utf-8")
-    for result in results:
-        log.info("%s", _line(result))
     broken = [result.reason for result in results if result.store_failed]
     if broken:
         sys.stderr.write(f"{broken[0]}\n")
@@ -143,13 +141,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _line(result: SourceResult) -> str:
-    return (
-        f"{result.source}: {result.discovered} discovered, {result.fetched} fetched,"
-        f" {result.known} known, {result.unchanged} unchanged, {result.skipped} skipped,"
-        f" {result.failed} failed; {result.listings - result.listings_failed} of"
-        f" {result.listings} listings, {result.resting} resting; {result.reason or 'ok'}"
-    )
+def _log_lines() -> None:
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.INFO)  # Scrapy's own loggers let DEBUG pass: a line per request
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _stop_with_parent() -> None:

@@ -73,7 +73,7 @@ DOWNLOADER_MIDDLEWARES = {
 TWISTED_REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 # The default too; stated since the spider's coroutines need it.
 
-LOG_LEVEL = "INFO"  # DEBUG: a line per request
+LOG_INSTALL_ROOT_HANDLER = False  # True: text; crawlers.log_lines keeps level and source apart
 LOG_VERSIONS: list[str] = []  # ten libraries
 LOGSTATS_INTERVAL = 60.0  # 60: its line is the sign of life in a task's log
 STATS_DUMP = False  # True: the result file says what counts

@@ -19,6 +19,7 @@ from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
+from crawlers import log_lines
 from crawlers.discovery import MAX_LISTING_BYTES, Kind, read_listing
 from crawlers.reading import Reader
 from crawlers.refusals import Refusal, refusal_of, refusal_of_status
@@ -102,6 +103,7 @@ class NewsSpider(scrapy.Spider):
 
     async def _crawl(self, crawl: SourceCrawl, places: asyncio.Semaphore) -> None:
         async with places:
+            log_lines.SOURCE.set(crawl.source.id)
             try:
                 await asyncio.to_thread(crawl.begin)
                 if crawl.source.render and self.cannot_render is not None:

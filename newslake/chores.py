@@ -6,20 +6,24 @@ be repeated. As in ``newslake.steps``, heavy imports stay inside the functions.
 
 from __future__ import annotations
 
-import logging
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
+import structlog
+from structlog.contextvars import bound_contextvars
+
 from crawlers import catalogue
 from newslake.configuration import sources_directory
-from newslake.steps import days, writable
+from newslake.steps import days, tell_published, writable
 from processing.exceptions import ArchiveError, ConfigurationError
+from processing.records import run_id_of
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def archives(files: Iterable[str], source: str | None, environ: Mapping[str, str]) -> list[str]:
@@ -48,18 +52,19 @@ def import_archive(
     fast_topics = fast_chosen(environ)
     store = writable(environ)
     declared = list(catalogue.load(sources_directory(environ)).sources.values())
-    with ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+    began = time.monotonic()
+    with (
+        bound_contextvars(run=run_id_of(importing.DAG_ID, file, moment)),
+        ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool,
+    ):
         done = importing.import_file(
-            store,
-            file,
-            declared,
-            pool,
-            moment,
-            source=source,
-            fast_topics=fast_topics,
+            store, file, declared, pool, moment, source=source, fast_topics=fast_topics
         )
-    log.info("%s", done)
-    return read_manifest(store, done.run_id) or {}
+        log.info("imported", file=file, damaged_records=done.damaged_records)
+    manifest = read_manifest(store, done.run_id) or {}
+    if manifest:
+        tell_published(manifest, time.monotonic() - began, "import")
+    return manifest
 
 
 def judge_import(
@@ -94,9 +99,9 @@ def tell_alarms(run_id: str, environ: Mapping[str, str], url: str) -> list[str]:
         found = told.untold(store, health.alarms_of_run(lake, manifest))
     if not found:
         return []
+    for alarm in found:
+        log.warning(alarm.detail, run=run_id, source=alarm.source, alarm=alarm.alarm, url=alarm.url)
     lines = list(health.lines(map(asdict, found)))
-    for line in lines:
-        log.warning("%s", line)
     text = "\n".join(lines)
     tell(Notice("alarm", manifest["dag_id"], manifest["dag_run_id"], run_id, text, url), environ)
     told.remember(store, found)
@@ -109,7 +114,7 @@ def maintain(keep_days: int, now: datetime, environ: Mapping[str, str]) -> list[
 
     done = keep_up(writable(environ), environ, now, keep_days)
     for each in done:
-        log.info("%s", " ".join(f"{name}={said}" for name, said in asdict(each).items()))
+        log.info("kept up", **asdict(each))
     return [asdict(each) for each in done]
 
 
@@ -125,7 +130,9 @@ def forget(
 
     store = writable(environ)
     stone = forgetting.forget(store, target, lambda found: True, now, with_copies=with_copies)
-    return read_manifest(store, stone["run_id"] if stone else "") or {}
+    run = stone["run_id"] if stone else ""
+    log.info("forgotten", run=run)
+    return read_manifest(store, run) or {}
 
 
 def reprocess(
@@ -163,6 +170,8 @@ def reprocess(
     for manifest in manifests:
         for id_, states in manifest["counts"].items():
             counts[id_].update(states)
+    for id_, said in counts.items():
+        log.info("reprocessed", run=manifests[-1]["run_id"], source=id_, **said)
     return {
         "run_id": manifests[-1]["run_id"],
         "partitions": sorted({part for said in manifests for part in said["partitions"]}),

@@ -7,6 +7,7 @@ configuration.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -36,6 +38,8 @@ def main() -> NoReturn:
     """Run the command line; prints an error of ours as one sentence."""
     from newslake.objectstore import past_proxies
 
+    # The steps' log is for Airflow's tasks: a command says itself what there is to say.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     signal.signal(signal.SIGTERM, _terminate)
     # Here too: this process itself asks the embedded store, through libraries that read these.
     os.environ.update(past_proxies(os.environ))

@@ -48,7 +48,6 @@ class CrawlOperator(BaseOperator):
             self.batch["sources"],
             run_id_in(context),
             attempt,
-            self.log.info,
             scheduled=due,
             days=steps.days(*self.days) if self.days else None,
         )

@@ -12,14 +12,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import structlog
+from structlog.contextvars import bound_contextvars
+
 from crawlers import catalogue
-from newslake import processes
+from newslake import metrics, processes
 from newslake.configuration import sources_directory
 from processing.exceptions import (
     ArchiveError,
@@ -40,9 +44,13 @@ SIDE_BY_SIDE = 64
 PERMANENT = (ConfigurationError, ArchiveError, GateError, LakeFormatError, UnknownArticle)
 """Errors that trying again does not mend; all others may be the network's."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
+"""Every line of a step carries ``run``, the run's id in the lake, and ``source`` where it is one's,
+those of ``processing`` too: Airflow's log takes them from structlog's context."""
+
 progress = logging.getLogger("newslake.progress")
 """What a person watching wants to hear; each record also carries ``stage``, ``done``, ``total``."""
+progress.propagate = False  # the log has it in its own words
 
 
 def _tell(stage: str, sentence: str, done: int, total: int) -> None:
@@ -71,9 +79,10 @@ def plan(
             if source.enabled and schedule in (None, source.schedule)
         ]
         errors = {str(error).split(":", 1)[0]: str(error) for error in known.errors}
-    for sentence in errors.values():
-        log.error("%s", sentence)
+    for file, sentence in errors.items():
+        log.error(sentence, file=file)
     batches = [[source.id for source in batch] for batch in catalogue.plan(chosen, most)]
+    log.info("planned", sources=len(chosen), batches=len(batches))
     _tell("plan", f"{len(chosen)} sources in {len(batches)} batches", 0, len(chosen))
     return [{"name": _batch_name(ids), "sources": ids} for ids in batches], errors
 
@@ -94,7 +103,6 @@ class Crawl:
         sources: Sequence[str],
         run_id: str,
         attempt: int,
-        say: Callable[[str], object] = log.info,
         *,
         scheduled: bool = False,
         days: tuple[date, date] | None = None,
@@ -103,20 +111,34 @@ class Crawl:
 
         ``scheduled`` tells a run that was due from one by hand, which asks every listing;
         ``days`` make it a backfill from the first to the last of them.
-        Everything fetched is in the lake when this returns or raises. ``say`` gets each line
-        of the crawl's log. Raises CrawlError naming the sources that failed as a whole,
-        ConfigurationError when the crawl's own settings are wrong.
+        Everything fetched is in the lake when this returns or raises, and the crawl's log in this
+        one. Raises CrawlError naming the sources that failed as a whole, ConfigurationError when
+        the crawl's own settings are wrong.
         """
+        with bound_contextvars(run=run_id):
+            return self._run(sources, run_id, attempt, scheduled=scheduled, days=days)
+
+    def _run(
+        self,
+        sources: Sequence[str],
+        run_id: str,
+        attempt: int,
+        *,
+        scheduled: bool,
+        days: tuple[date, date] | None,
+    ) -> dict[str, Any]:
         store = writable(self._environ)
         earlier = results(self._environ, run_id, sources)
         open_sources = [id_ for id_ in sources if not earlier.get(id_, {}).get("ok")]
         with tempfile.TemporaryDirectory(prefix="newslake-crawl-") as folder:
             options = ["--scheduled"] if scheduled else []
             options += ["--days", *map(str, days)] if days else []
-            found = self._crawl(open_sources, run_id, attempt, Path(folder), say, options)
+            found = self._crawl(open_sources, run_id, attempt, Path(folder), options)
         for result in found:
             key = f"staged/run={run_id}/source={result['source']}/result-{attempt}.json"
             store.put(key, json.dumps(result).encode())
+            _log_crawled(result)
+            metrics.crawled(result)
             _tell("crawl", _crawled(result), 1, 0)
         failed = {r["source"]: r["reason"] for r in found if not r["ok"]}
         if failed:
@@ -136,7 +158,6 @@ class Crawl:
         run_id: str,
         attempt: int,
         folder: Path,
-        say: Callable[[str], object],
         options: Sequence[str],
     ) -> list[dict[str, Any]]:
         if not sources:
@@ -153,8 +174,7 @@ class Crawl:
         last = ""
         try:
             for line in self._process.stdout or ():
-                last = line.decode(errors="replace").rstrip() or last
-                say(last)
+                last = _log_again(line.decode(errors="replace").rstrip()) or last
             status = self._process.wait()
         finally:
             self.stop()
@@ -168,6 +188,32 @@ class Crawl:
         return found
 
 
+def _log_again(line: str) -> str:
+    """Log a line of a crawl's output here, as ``crawlers.log_lines`` tells it; its words."""
+    try:
+        said = json.loads(line)
+        level, event = said.pop("level"), said.pop("event")
+    except (ValueError, TypeError, AttributeError, KeyError):
+        level, event, said = "warning", line, {}  # what no logger wrote is out of the ordinary
+    if event:
+        getattr(log, level)(event, **said)
+    return str(event)
+
+
+def _log_crawled(result: Mapping[str, Any]) -> None:
+    said = {name: result[name] for name in _TOLD if result[name]}
+    if result["ok"]:
+        log.info("crawled", source=result["source"], **said)
+    else:
+        log.error("failed", source=result["source"], reason=result["reason"], **said)
+
+
+_TOLD = (
+    *("discovered", "fetched", "recovered", "known", "unchanged", "skipped", "failed"),
+    *("listings", "listings_failed", "resting", "bytes", "seconds"),
+)
+
+
 def extract(
     sources: Iterable[str], run_id: str, environ: Mapping[str, str]
 ) -> dict[str, dict[str, int]]:
@@ -179,7 +225,12 @@ def extract(
     counts = {}
     with ExtractionPool(workers=max(1, min(4, os.cpu_count() or 1))) as pool:
         for id_ in sources:
-            counts[id_] = dict(stage(store, run_id, id_, pool).counts)
+            began = time.monotonic()
+            with bound_contextvars(run=run_id, source=id_):
+                counts[id_] = dict(stage(store, run_id, id_, pool).counts)
+                seconds = time.monotonic() - began
+                log.info("extracted", **counts[id_], seconds=round(seconds, 3))
+            metrics.took("extract", seconds, id_)
             said = ", ".join(f"{count} {state}" for state, count in counts[id_].items())
             _tell("extract", f"{id_}: {said or 'nothing new'}", 1, 0)
     return counts
@@ -225,9 +276,25 @@ def publish(
         aggregators=catalogue.aggregators(declared.values()),
         fast_topics=fast_chosen(environ),
     )
-    manifest = publishing.publish(store, facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE)
+    with bound_contextvars(run=run_id):
+        began = time.monotonic()
+        manifest = publishing.publish(
+            store, facts, lease_seconds=lease_seconds or lease.TIME_TO_LIVE
+        )
+    tell_published(manifest, time.monotonic() - began, "publish")
     _tell("publish", f"published as run {run_id}", 1, 1)
     return manifest
+
+
+def tell_published(manifest: Mapping[str, Any], seconds: float, step: str) -> None:
+    """Log and count what became of each source's URLs, and how long the step took."""
+    run = manifest["run_id"]
+    for source, states in manifest["counts"].items():
+        log.info("published", run=run, source=source, **states)
+    partitions = len(manifest["partitions"])
+    log.info("committed", run=run, partitions=partitions, seconds=round(seconds, 3))
+    metrics.published(manifest)
+    metrics.took(step, seconds)
 
 
 def _failures(

@@ -17,7 +17,7 @@ def main(run_id: str, attempt: int) -> None:
     batches, errors = steps.plan(None, [], os.environ)
     for batch in batches:
         with suppress(CrawlError):  # as in the DAG: publish takes what there is
-            steps.Crawl(os.environ).run(batch["sources"], run_id, attempt, print)
+            steps.Crawl(os.environ).run(batch["sources"], run_id, attempt)
         steps.extract(batch["sources"], run_id, os.environ)
     manifest = steps.publish(
         batches, run_id, datetime.now(UTC), os.environ, lease_seconds=LEASE_SECONDS

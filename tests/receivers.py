@@ -1,4 +1,4 @@
-"""Whom notices are sent to, on loopback: a webhook and a mail server that keep what comes."""
+"""Whom things are told, on loopback: a webhook, a mail and a StatsD server that keep what comes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
-from socketserver import StreamRequestHandler, ThreadingTCPServer
+from socketserver import (
+    BaseRequestHandler,
+    BaseServer,
+    StreamRequestHandler,
+    ThreadingTCPServer,
+    UDPServer,
+)
 from threading import Thread
 from typing import Any
 
@@ -59,11 +65,26 @@ def mailbox() -> Iterator[tuple[str, Queue[EmailMessage]]]:
         yield from _serve(server, f"smtp://127.0.0.1:{port}/?{options}", got)
 
 
+@contextmanager
+def statsd() -> Iterator[tuple[int, Queue[str]]]:
+    """A StatsD server's port, and what it gets of newslake's own metrics."""
+    got: Queue[str] = Queue()
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            for line in self.request[0].decode().splitlines():
+                if line.startswith("airflow.newslake."):
+                    got.put(line.removeprefix("airflow."))
+
+    with UDPServer(("127.0.0.1", 0), Handler) as server:
+        yield from _serve(server, server.server_address[1], got)
+
+
 class _MailServer(ThreadingTCPServer):
     daemon_threads = True
 
 
-def _serve(server: ThreadingTCPServer, address: str, got: Queue[Any]) -> Iterator[Any]:
+def _serve(server: BaseServer, address: Any, got: Queue[Any]) -> Iterator[Any]:
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import psutil
@@ -109,6 +110,15 @@ class Api:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             return error.code, json.load(error)
+
+    def log(self, task: str, attempt: int = 1) -> list[dict[str, Any]]:
+        """The lines of a task's log, as the log view gets them; ``task`` as in the API's paths."""
+        dag, run, name, index = task.split("/")
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances/{name}/logs/{attempt}"
+        status, answer = self("GET", f"{path}?map_index={index}&full_content=true", {})
+        assert status == 200, answer
+        content: list[dict[str, Any]] = answer["content"]
+        return content
 
     def trigger(self, dag_id: str, **params: Any) -> tuple[int, Any]:
         """Start a run by hand, as the form does."""
