@@ -48,6 +48,8 @@ class ExtractionPool:
     def __init__(
         self, *, workers: int = 2, page_timeout: float = 20.0, extractor: Extractor = read_page
     ):
+        # A worker of Celery's is a daemon, which may have no children; these end with their pool.
+        multiprocessing.current_process().daemon = False
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["processing.extraction"])
         self._pool = ProcessPool(max_workers=workers, context=context, initializer=_warm_up)

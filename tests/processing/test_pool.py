@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 
 import psutil
 
@@ -99,3 +101,17 @@ def test_no_worker_is_left() -> None:
         during = set(psutil.Process().children(recursive=True)) - before
     # The server that starts processes, and the tracker beside it, are kept for the next pool.
     assert len([process for process in during if process.is_running()]) == len(during) - 2
+
+
+def _tell(connection: Connection) -> None:
+    connection.send(details("a", workers=1))
+
+
+def test_a_daemon_may_extract_as_celery_s_workers_are() -> None:
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_tell, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    assert ours.poll(60) and ours.recv() == ["a"]
+    process.join()
