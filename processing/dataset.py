@@ -37,7 +37,8 @@ from processing.tables import PARTITIONS, SCHEMAS
 FORMAT_VERSION = 3
 """Version of the lake's layout, in ``lake.json``.
 
-2 added ``fingerprints``, 3 what near-duplicates are found by in it.
+2 added ``fingerprints``, 3 what near-duplicates are found by in it, and more that URL keys leave
+out of an address.
 """
 
 _COMMIT_LOOKS = 5

@@ -20,7 +20,8 @@ from processing.fingerprints import fingerprint_row
 from processing.lease import TIME_TO_LIVE, Lease, lease
 from processing.signatures import VERSION
 from processing.storage import Store
-from processing.tables import FINGERPRINTS, SCHEMAS, to_table
+from processing.tables import FINGERPRINTS, KEYS, SCHEMAS, to_table
+from processing.urls import url_id, url_key
 
 _NAME = "migrate"
 _WITH_TEXTS = ("articles", "copies")
@@ -28,6 +29,7 @@ _COLUMNS = (
     "id", "source", "text", "content_hash", "cluster_id", "run_id", "date",
     "article_id", "relation", "similarity",
 )  # fmt: skip
+_ADDRESSED = ("id", "source", "url", "canonical_url", "date", "topic", "run_id")
 _AT_ONCE = 1_000  # rows with their texts
 _ANY: ds.Expression = ds.field("id").is_valid()  # type: ignore[assignment]  # the stubs say bool
 
@@ -60,6 +62,7 @@ def migrate(
         tables = Tables(store)
         _widen(tables, "fingerprints")
         finish_dead_runs(tables, held, clock)
+        _key_addresses(tables, held, clock)
         _sign_texts(tables, held, clock)
         held.confirm()
         body = json.dumps({**said, "format_version": FORMAT_VERSION}).encode()
@@ -81,6 +84,28 @@ def _sign_texts(tables: Tables, held: Lease, clock: Clock) -> None:
         held.confirm()
         base = tables.delta("fingerprints").version()
         dataset.commit(tables, change, f"{_NAME}/{FORMAT_VERSION}/{day}/{base}", base, clock())
+
+
+def _key_addresses(tables: Tables, held: Lease, clock: Clock) -> None:
+    """Format 3: what is published is found by today's keys of its addresses, too."""
+    keys = tables.dataset("keys").to_table(columns=["key", "source"]).to_pydict()
+    known = set(zip(keys["key"], keys["source"], strict=True))
+    fresh: dict[tuple[str, str], dict[str, Any]] = {}
+    for kind, name in (("article", "articles"), ("copy", "copies")):
+        for batch in tables.dataset(name).to_batches(columns=list(_ADDRESSED)):
+            for row in batch.to_pylist():
+                said = {c: row[c] for c in ("source", "id", "date", "topic", "run_id")}
+                # A copy is known by its own address alone.
+                addresses = (row["url"], row["canonical_url"] if kind == "article" else None)
+                for address in filter(None, addresses):
+                    place = url_id(url_key(address)), row["source"]
+                    if place not in known:
+                        fresh.setdefault(place, {"key": place[0], "kind": kind, **said})
+    if fresh:
+        change = dataset.change_rows(tables, "keys", to_table(fresh.values(), KEYS), _NAME)
+        held.confirm()
+        base = tables.delta("keys").version()
+        dataset.commit(tables, change, f"{_NAME}/{FORMAT_VERSION}/{base}", base, clock())
 
 
 def _widen(tables: Tables, name: str) -> None:

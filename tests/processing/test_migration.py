@@ -13,6 +13,8 @@ from processing import dataset
 from processing.exceptions import LakeFormatError, StoreError
 from processing.migration import migrate
 from processing.publishing import publish
+from processing.tables import KEYS, to_table
+from processing.urls import url_id, url_key
 
 ADDED = ("similarity", "cluster_id", "signature", "winnowed")
 LONG = " ".join(f"In ward {n} they mend wall {n * 7} before storm {n * 3}." for n in range(12))
@@ -83,6 +85,36 @@ def test_a_migration_cut_off_between_two_days_goes_on(store, monkeypatch):
     monkeypatch.setattr(dataset, "commit", commit)
     assert migrate(store) == (2, 3)
     assert rows(store, "fingerprints") == before
+
+
+def test_a_page_is_known_by_what_its_address_is_compared_by_today(store):
+    page = article("https://herald.example/a?via=feed", LONG)
+    copy = article("https://tribune.example/b?via=feed", LONG, source="tribune")
+    stage(store, FIRST, page, copy)
+    publish(store, facts(FIRST))
+    # As the earlier rules would have it: their keys kept what follows the question mark.
+    older = {url_id(url_key(each.url)): url_id(url_key(each.url) + "?via") for each in (page, copy)}
+    held = rows(store, "keys")
+    said = to_table([{**row, "key": older[row["key"]]} for row in held], KEYS)
+    write_deltalake(
+        f"{store.url}/keys", said, mode="overwrite", storage_options=store.delta_options
+    )
+    downgrade(store, 2)
+    assert migrate(store) == (2, 3)
+    assert len(rows(store, "keys")) == 4
+    again = [
+        article(
+            f"{url}?via=mail", f"{LONG} More.", source=source, fetched_at=DAY + timedelta(days=1)
+        )
+        for url, source in (
+            ("https://herald.example/a", "herald"),
+            ("https://tribune.example/b", "tribune"),
+        )
+    ]
+    stage(store, SECOND, *again)
+    publish(store, facts(SECOND))
+    assert [(row["id"], row["revision"]) for row in rows(store, "articles")] == [(page.id, 1)]
+    assert len(rows(store, "copies")) == 1
 
 
 def test_a_newer_lake_is_left_alone(store):
