@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as PageTimeout
+from multiprocessing import process
 from types import TracebackType
 from typing import Self
 
@@ -48,8 +49,7 @@ class ExtractionPool:
     def __init__(
         self, *, workers: int = 2, page_timeout: float = 20.0, extractor: Extractor = read_page
     ):
-        # A worker of Celery's is a daemon, which may have no children; these end with their pool.
-        multiprocessing.current_process().daemon = False
+        _leave_foreign_pool()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["processing.extraction"])
         self._pool = ProcessPool(max_workers=workers, context=context, initializer=_warm_up)
@@ -111,6 +111,18 @@ class ExtractionPool:
         else:
             return reading
         return _failed(detail)
+
+
+def _leave_foreign_pool() -> None:
+    """Have multiprocessing take a process that was forked from a worker of Celery's for its own.
+
+    To it that would be the worker still: a daemon, which may have no children, of a kind that
+    cannot be made known to a child.
+    """
+    if not isinstance(multiprocessing.current_process(), process.BaseProcess):
+        own = process.BaseProcess(daemon=False)
+        own.authkey = os.urandom(32)
+        process._current_process = own  # type: ignore[attr-defined]
 
 
 def _failed(detail: str) -> Reading:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection
+from pathlib import Path
 
 import psutil
 
@@ -103,15 +104,18 @@ def test_no_worker_is_left() -> None:
     assert len([process for process in during if process.is_running()]) == len(during) - 2
 
 
-def _tell(connection: Connection) -> None:
-    connection.send(details("a", workers=1))
+CELERY = """
+import billiard
+from test_pool import details
+
+worker = billiard.Process(target=lambda: print(details("a", workers=1)), daemon=True)
+worker.start()
+worker.join()
+"""
 
 
-def test_a_daemon_may_extract_as_celery_s_workers_are() -> None:
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_tell, args=(theirs,), daemon=True)
-    process.start()
-    theirs.close()
-    assert ours.poll(60) and ours.recv() == ["a"]
-    process.join()
+def test_pages_are_read_in_a_worker_of_celery_s() -> None:
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", CELERY]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout == "['a']\n", done.stderr
