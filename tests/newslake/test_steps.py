@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from siteserver import Answer, Request, SiteServer
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from newslake import steps
 from processing.exceptions import ConfigurationError, CrawlError
@@ -142,6 +144,23 @@ def test_a_retry_crawls_only_what_has_not_succeeded(lake_env, store, sources):
                 steps.Crawl(environ).run(["dead", "paper"], RUN, attempt)
     keys = [o.key for o in store.objects(f"staged/run={RUN}/")]
     assert [k for k in keys if "result-2" in k] == [f"staged/run={RUN}/source=dead/result-2.json"]
+
+
+def test_a_crawl_s_log_comes_into_the_step_s_with_level_source_and_run(lake_env, store, sources):
+    store.put("state/sources/paper.sqlite", b"this is no database" * 100)
+    with (
+        SiteServer(Site()) as server,
+        capture_logs(processors=[merge_contextvars]) as lines,
+        pytest.raises(CrawlError, match=r"^paper: "),
+    ):
+        steps.Crawl(environment(lake_env, sources, server)).run(["paper"], RUN, 1)
+    assert {line["run"] for line in lines} == {RUN}
+    opened, wrong = (
+        next(line for line in lines if line.get("logger") == logger)
+        for logger in ("scrapy.core.engine", "newslake.crawl")
+    )
+    assert (opened["event"], opened["log_level"]) == ("Spider opened", "info")
+    assert (wrong["source"], wrong["log_level"]) == ("paper", "error")
 
 
 def test_the_plan_deals_enabled_sources_and_names_broken_files(sources):
