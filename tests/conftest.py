@@ -47,6 +47,7 @@ _LONGEST = (
     "test_kills.py",
     "test_run.py",
     "test_services.py",
+    "test_workers.py",
     "test_interruption.py",
     "test_stack.py",
 )

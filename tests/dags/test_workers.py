@@ -7,15 +7,17 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from queue import Queue
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Any
 
 import psutil
@@ -64,46 +66,34 @@ STORIES = [f"http://{paper}.example/the-{n}-day" for paper in ("quick", "slow") 
 
 
 class Point:
-    """Where something is held up until the test lets it go on: the first time it comes there."""
+    """A request to the store that is held up until the test has killed who asks."""
 
     def __init__(self) -> None:
-        self._came: Queue[None] = Queue()
-        self._go: Queue[None] = Queue()
-        self._first = True
+        self.came, self.gone_by = Event(), Event()
 
-    def hold(self, _: object = None) -> bool:
-        """Called by who comes there."""
-        if self._first:
-            self._first = False
-            self._came.put(None)
-            self._go.get(timeout=300)
+    def hold(self, _: object) -> bool:
+        """Called by the proxy: what was held up breaks off, what comes later goes on."""
+        if self.gone_by.is_set():
+            return True
+        self.came.set()
+        self.gone_by.wait(600)
         return False
 
     def reached(self) -> None:
-        """Called by the test; so is ``release``."""
-        self._came.get(timeout=300)
-
-    def release(self) -> None:
-        self._go.put(None)
+        assert self.came.wait(300)
 
 
-def sites(half_crawled: Point) -> Callable[[Request], Answer]:
-    """Two papers of three stories each; of one, the last is held up once."""
-
-    def handler(request: Request) -> Answer:
-        if request.url == STORIES[-1]:
-            half_crawled.hold()
-        if request.path == "/feed":
-            links = "".join(f"<item><link>{s}</link></item>" for s in STORIES if request.host in s)
-            return Answer(body=f"<rss><channel>{links}</channel></rss>".encode())
-        if request.url in STORIES:
-            name = request.url[7:]
-            text = f"<title>{name}</title><article><h1>{name}</h1><p>{prose(name)}</p></article>"
-            html = f'<html lang="en">{text}</html>'
-            return Answer(headers={"Content-Type": "text/html"}, body=html.encode())
-        return Answer(404)
-
-    return handler
+def sites(request: Request) -> Answer:
+    """Two papers of three stories each."""
+    if request.path == "/feed":
+        links = "".join(f"<item><link>{s}</link></item>" for s in STORIES if request.host in s)
+        return Answer(body=f"<rss><channel>{links}</channel></rss>".encode())
+    if request.url in STORIES:
+        name = request.url[7:]
+        text = f"<title>{name}</title><article><h1>{name}</h1><p>{prose(name)}</p></article>"
+        html = f'<html lang="en">{text}</html>'
+        return Answer(headers={"Content-Type": "text/html"}, body=html.encode())
+    return Answer(404)
 
 
 @contextmanager
@@ -148,23 +138,31 @@ def postgres() -> Iterator[str]:
 def redis(folder: Path) -> Iterator[str]:
     """A server of its own that keeps nothing, its address."""
     port = free_port()
-    socket = folder / "redis.sock"
+
+    def answers() -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return True
+        return False
+
     settings = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", folder]
-    with serving("redis-server", *settings, "--unixsocket", socket, ready=socket.exists):
+    with serving("redis-server", *settings, ready=answers):
         yield f"redis://127.0.0.1:{port}/0"
 
 
 @dataclass
 class Machines:
-    """The machine of the scheduler, and those of the workers, which have folders of their own."""
+    """The machine of the scheduler, and those of the workers, which have disks of their own."""
 
     api: Api
     folder: Path
     environ: dict[str, str]
-    cleanup: ExitStack
+    half_crawled: Point
+    half_extracted: Point
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
-        """A worker, once it takes tasks."""
+    def start(self, name: str) -> None:
+        """Add a worker; returns when it takes tasks."""
         home = self.folder / name
         (home / "tmp").mkdir(parents=True)
         own = {
@@ -175,42 +173,30 @@ class Machines:
         words = ["celery", "worker", "--concurrency", "2", "--celery-hostname", f"worker@{name}"]
         log = home / "worker.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
+            self.workers[name] = processes.start(
                 [sys.executable, "-P", "-m", "airflow", *words, "--skip-serve-logs"],
                 env={**self.environ, **own},
-                stdout=output,
-                stderr=output,
+                output=output,
                 cwd=home,
             )
-        self.cleanup.callback(kill, process)
-        until(lambda: f"worker@{name} ready" in log.read_text(), process)
-        return process
+        until(lambda: f"worker@{name} ready" in log.read_text(), self.workers[name])
+
+    def lose(self, name: str) -> None:
+        """A machine goes down: the worker, its tasks, their crawls and the disk, at once."""
+        worker = self.workers.pop(name)
+        family = [*cmdlines(worker), psutil.Process(worker.pid)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        worker.wait()
+        until(lambda: left_of(family) == [])
+        shutil.rmtree(self.folder / name)
 
     def states(self, dag_run_id: str) -> dict[str, str]:
         """Each task's state."""
         path = f"/api/v2/dags/news_manual/dagRuns/{dag_run_id}/taskInstances"
         found = self.api("GET", path, {})[1]["task_instances"]
         return {f"{ti['task_id']}/{ti['map_index']}": ti["state"] for ti in found}
-
-
-def kill(worker: subprocess.Popen[bytes]) -> None:
-    """As a machine that goes down: the worker, its tasks, their crawls, at once."""
-    family = [*cmdlines(worker), psutil.Process(worker.pid)] if worker.poll() is None else []
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    worker.wait()
-    until(lambda: left_of(family) == [])
-
-
-@pytest.fixture
-def half_crawled() -> Point:
-    return Point()
-
-
-@pytest.fixture
-def half_extracted() -> Point:
-    return Point()
 
 
 def profile() -> dict[str, str]:
@@ -220,18 +206,24 @@ def profile() -> dict[str, str]:
 
 
 @pytest.fixture
-def machines(object_store, half_crawled, half_extracted, tmp_path) -> Iterator[Machines]:
+def machines(object_store: dict[str, str], tmp_path: Path) -> Iterator[Machines]:
     for name in ("sources", "main"):
         (tmp_path / name).mkdir()
     for id_ in ("quick", "slow"):
         (tmp_path / "sources" / f"{id_}.yaml").write_text(SOURCE.format(id=id_))
     mine = ("AIRFLOW", "NEWSLAKE", "AWS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
-    staged = r"PUT .*/source=slow/articles\.parquet"
+    half_crawled, half_extracted = Point(), Point()
+
+    def hold(request: BaseHTTPRequestHandler) -> bool:
+        return (half_crawled if "/raw/" in request.path else half_extracted).hold(request)
+
+    pages_or_articles = r"PUT .*(/raw/.*source(=|%3D)slow/|source(=|%3D)slow/articles\.parquet)"
     with ExitStack() as cleanup:
         use = cleanup.enter_context
-        site = use(SiteServer(sites(half_crawled)))
-        proxy = use(FaultProxy(object_store["AWS_ENDPOINT_URL_S3"], staged, half_extracted.hold))
+        site = use(SiteServer(sites))
+        store = object_store["AWS_ENDPOINT_URL_S3"]
+        proxy = use(FaultProxy(store, pages_or_articles, hold, 10**6))
         filled = {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": use(postgres()),
             "AIRFLOW__CELERY__BROKER_URL": use(redis(tmp_path)),
@@ -260,24 +252,24 @@ def machines(object_store, half_crawled, half_extracted, tmp_path) -> Iterator[M
         until(lambda: "user admin" in log.read_text(), process)
         environ[address] = f"http://127.0.0.1:{port}/execution/"
         environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(dags_folder())
-        yield Machines(Api(port, home), tmp_path, environ, use(ExitStack()))
+        found = Machines(Api(port, home), tmp_path, environ, half_crawled, half_extracted)
+        cleanup.callback(lambda: [found.lose(name) for name in list(found.workers)])
+        yield found
 
 
-def test_a_run_goes_on_elsewhere_when_workers_die_in_a_crawl_and_an_extraction(
-    machines: Machines, half_crawled: Point, half_extracted: Point
-):
-    first = machines.start("first")
+def test_a_run_goes_on_elsewhere_when_workers_die_in_a_crawl_and_an_extraction(machines: Machines):
+    machines.start("first")
     run = triggered(machines)
-    half_crawled.reached()
+    machines.half_crawled.reached()
     until(lambda: machines.states(run).get("sources.extract/0") == "success")
-    second = machines.start("second")
-    kill(first)
-    half_crawled.release()
+    machines.start("second")
+    machines.lose("first")
+    machines.half_crawled.gone_by.set()
 
-    half_extracted.reached()
+    machines.half_extracted.reached()
     machines.start("third")
-    kill(second)
-    half_extracted.release()
+    machines.lose("second")
+    machines.half_extracted.gone_by.set()
 
     until(lambda: machines.states(run)["verdict/-1"] == "success")
     check_complete(Store.from_environment(machines.environ))
