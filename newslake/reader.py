@@ -27,7 +27,13 @@ from processing import dataset
 from processing.commits import read_manifest
 from processing.completeness import completeness, runs_around
 from processing.dataset import Tables
-from processing.exceptions import ConfigurationError, LakeFormatError, QueryError, StoreError
+from processing.exceptions import (
+    ConfigurationError,
+    LakeFormatError,
+    NoLake,
+    QueryError,
+    StoreError,
+)
 from processing.manifests import list_manifests, read_manifests
 from processing.records import TOPICS, UNCLASSIFIED
 from processing.storage import Store
@@ -77,7 +83,7 @@ def open_lake(url: str | None = None, environ: Mapping[str, str] = os.environ) -
 
 def _check_format(store: Store) -> None:
     if not store.exists("lake.json"):
-        raise StoreError(
+        raise NoLake(
             f"no lake is at {store.url}; fill it with 'newslake run', or check NEWSLAKE_LAKE"
         )
     version = json.loads(store.get("lake.json").data)["format_version"]

@@ -40,6 +40,10 @@ class ObjectNotFound(StoreError):
     """No object lies under a key. Raised by ``Store.get`` and its kin."""
 
 
+class NoLake(StoreError):
+    """The store answers, and no lake is there yet. Raised by ``newslake.open_lake``."""
+
+
 class PreconditionFailed(StoreError):
     """A conditional put lost: someone else wrote the key first.
 

@@ -1,0 +1,61 @@
+"""The page as a web application: its views, its files, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import Response
+from starlette import status
+from starlette.staticfiles import StaticFiles
+
+from newslake.page import access, article_view, dataset_view, sources_view
+from newslake.page.lake import SharedLake
+from newslake.page.rendering import STATIC, Headers, templates
+from processing.exceptions import NewslakeError, NoLake, ObjectNotFound, StoreError
+
+
+def make_app(
+    environ: Mapping[str, str], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> FastAPI:
+    """The page over the lake that ``environ`` names, for Airflow to mount.
+
+    ``app.state`` has ``lake`` (SharedLake), ``environ`` and ``clock``.
+    """
+    app = FastAPI(
+        title="newslake",
+        dependencies=access.DEMANDED,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.lake = SharedLake(environ)
+    app.state.environ = environ
+    app.state.clock = clock
+    app.add_middleware(Headers)
+    app.exception_handler(HTTPException)(access.refused)
+    app.exception_handler(NewslakeError)(_told)
+    for view in (dataset_view, sources_view, article_view):
+        app.include_router(view.router)
+
+    files = StaticFiles(directory=STATIC)
+
+    # A route and no mount: a mount would be open to everyone.
+    @app.get("/static/{path:path}", name="static")
+    async def static(request: Request, path: str) -> Response:
+        return await files.get_response(path, request.scope)
+
+    return app
+
+
+def _told(request: Request, error: Exception) -> Response:
+    """One sentence in place of the view."""
+    if isinstance(error, NoLake):
+        return templates.TemplateResponse(request, "no_lake.html", {"said": str(error)})
+    code = status.HTTP_400_BAD_REQUEST
+    if isinstance(error, ObjectNotFound):
+        code = status.HTTP_404_NOT_FOUND
+    elif isinstance(error, StoreError):
+        code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return templates.TemplateResponse(request, "wrong.html", {"said": str(error)}, code)
