@@ -131,6 +131,11 @@ class Lake:
         """The lake's address, without a trailing slash."""
         return self.store.url
 
+    @property
+    def tables(self) -> Tables:
+        """The Delta tables at the versions that this lake reads."""
+        return self._tables
+
     def close(self) -> None:
         """Leave the store; may be repeated."""
         atexit.unregister(self._held.close)

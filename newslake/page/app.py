@@ -10,9 +10,14 @@ from fastapi.responses import Response
 from starlette import status
 from starlette.staticfiles import StaticFiles
 
+from newslake.configuration import home
 from newslake.page import access, article_view, dataset_view, sources_view
+from newslake.page.alarms import AlarmWatch
 from newslake.page.lake import SharedLake
+from newslake.page.remembered import Remembered
 from newslake.page.rendering import STATIC, Headers, templates
+from newslake.page.runs import Runs
+from newslake.page.sources_view import Declared
 from processing.exceptions import NewslakeError, NoLake, ObjectNotFound, StoreError
 
 
@@ -21,7 +26,8 @@ def make_app(
 ) -> FastAPI:
     """The page over the lake that ``environ`` names, for Airflow to mount.
 
-    ``app.state`` has ``lake`` (SharedLake), ``environ`` and ``clock``.
+    ``app.state`` holds what its views share: ``environ``, ``clock``, and an object for each thing
+    that is kept from one request to the next.
     """
     app = FastAPI(
         title="newslake",
@@ -30,9 +36,14 @@ def make_app(
         redoc_url=None,
         openapi_url=None,
     )
+    remembered = Remembered(home(environ))
     app.state.lake = SharedLake(environ)
     app.state.environ = environ
     app.state.clock = clock
+    app.state.remembered = remembered
+    app.state.runs = Runs()
+    app.state.alarms = AlarmWatch(app.state.lake, remembered, clock)
+    app.state.declared = Declared(environ)
     app.add_middleware(Headers)
     app.exception_handler(HTTPException)(access.refused)
     app.exception_handler(NewslakeError)(_told)

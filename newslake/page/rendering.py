@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HERE = Path(__file__).parent
@@ -32,6 +34,40 @@ def _path(context: jinja2.runtime.Context, name: str, **params: Any) -> str:
     return f"{request.scope.get('root_path', '')}{request.app.url_path_for(name, **params)}"
 
 
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _short(value: int) -> str:
+    """A number that fits into a cell."""
+    if value < 1_000:
+        return str(value)
+    return f"{value / 1_000:.1f}k" if value < 10_000 else f"{value // 1_000}k"
+
+
+def _size(value: float) -> str:
+    units = iter(("bytes", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while value >= 1_000 and unit != "TB":
+        value, unit = value / 1_000, next(units)
+    return f"{value:.0f} {unit}" if value >= 10 or unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def _moment(value: datetime) -> Markup:
+    """A moment in UTC, for persons and programs."""
+    at = value.astimezone(UTC)
+    return Markup('<time datetime="{}">{:%-d %b %Y, %H:%M} UTC</time>').format(at.isoformat(), at)
+
+
+def _ago(value: datetime, now: datetime) -> str:
+    """How long ago, in its greatest unit."""
+    seconds = int((now - value).total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if count := max(0, seconds) // length:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
 _environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_HERE / "templates"),
     autoescape=True,
@@ -40,6 +76,13 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
 )
 _environment.globals["path"] = _path
+_environment.filters |= {
+    "number": _number,
+    "short": _short,
+    "size": _size,
+    "moment": _moment,
+    "ago": _ago,
+}
 templates = Jinja2Templates(env=_environment)
 """Renders ``templates/``. In them ``path(name, **params)`` gives the path of a route."""
 

@@ -1,0 +1,113 @@
+"""What the crawls of the last weeks did, by source and day, out of the runs' manifests.
+
+A manifest is read once in the life of a process: by its ETag it is known whether it has changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from newslake.reader import Lake
+from processing.manifests import list_manifests, read_manifests
+from processing.records import KNOWN, run_day
+
+LOOKED_BACK = timedelta(days=35)
+"""How far back runs are read: a month to compare with, and the week that is shown."""
+
+_OTHER_NEWS = "news_backfill"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: what its manifest says, of each source its states with ``known`` ones."""
+
+    run_id: str
+    dag_id: str | None
+    finished: datetime
+    states: Mapping[str, Mapping[str, int]]
+    failures: Mapping[str, str]
+    schedules: Mapping[str, str | None]
+
+    @property
+    def day(self) -> date:
+        """Its UTC day."""
+        return run_day(self.run_id)
+
+
+@dataclass(slots=True)
+class History:
+    """One source's crawls: states of its URLs by day, and its runs, newest first."""
+
+    days: dict[date, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    runs: list[Run] = field(default_factory=list)
+
+    def states(self, days: Iterable[date]) -> Counter[str]:
+        """What became of its URLs on these days together."""
+        together: Counter[str] = Counter()
+        for day in days:
+            together.update(self.days.get(day, {}))
+        return together
+
+
+class Runs:
+    """The runs of the last weeks, as ``histories`` of sources; for all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], Run] = {}
+
+    def last(self, lake: Lake, now: datetime) -> dict[str, Any] | None:
+        """The manifest of the run that finished last, however long ago. Raises StoreError."""
+        recent = self.recent(lake, now)
+        if not recent:
+            return lake.last_run()
+        newest = max(recent, key=lambda run: (run.finished, run.run_id))
+        return next(read_manifests(lake.store, [newest.run_id]), None)
+
+    def recent(self, lake: Lake, now: datetime) -> list[Run]:
+        """The runs of the last weeks, newest first. Raises StoreError."""
+        today = now.astimezone(UTC).date()
+        listed = list_manifests(lake.store, today - LOOKED_BACK, today)
+        with self._lock:
+            keys = [(run_id, said.etag) for run_id, said in listed.items()]
+            etags = dict(keys)
+            fresh = [run_id for run_id, etag in keys if (run_id, etag) not in self._known]
+            read = {
+                (said["run_id"], etags[said["run_id"]]): _run(said)
+                for said in read_manifests(lake.store, fresh)
+            }
+            # What was corrected meanwhile, or is too long ago, goes.
+            held = self._known | read
+            self._known = {key: held[key] for key in keys if key in held}
+            return sorted(self._known.values(), key=lambda run: run.run_id, reverse=True)
+
+
+def histories(runs: Iterable[Run]) -> dict[str, History]:
+    """The crawls of each source; back-fills, imports and corrections tell nothing of its days."""
+    found: dict[str, History] = defaultdict(History)
+    for run in runs:
+        if run.dag_id != _OTHER_NEWS:
+            for source in run.schedules:
+                found[source].runs.append(run)
+                found[source].days[run.day].update(run.states.get(source, {}))
+    return dict(found)
+
+
+def _run(said: Mapping[str, Any]) -> Run:
+    states = {source: dict(counts) for source, counts in said["counts"].items()}
+    for source, number in said["known"].items():
+        if number:
+            states.setdefault(source, {})[KNOWN] = number
+    return Run(
+        said["run_id"],
+        said.get("dag_id"),
+        datetime.fromisoformat(said["finished_at"]),
+        states,
+        said["failures"],
+        said.get("schedules", {}),
+    )
