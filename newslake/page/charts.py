@@ -19,10 +19,11 @@ from processing.records import KNOWN, State
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _SHAPE: Mapping[str, Any] = {
-    "width": 640,
-    "height": 190,
+    "width": 620,
+    "height": 170,
     "margin": 4,
-    "margin_right": 12,
+    "margin_right": 16,
+    "truncate_label": -1,
     "css": [],
     "js": [],
     "disable_xml_declaration": True,
@@ -32,7 +33,7 @@ _SHAPE: Mapping[str, Any] = {
     "max_scale": 5,
     "min_scale": 3,
 }
-_LABELS = 6  # of days, below a chart
+_LABELS = 7  # of days, below a chart
 
 
 def bars(days: Mapping[date, int], what: str) -> Markup:
@@ -74,6 +75,8 @@ def _bare(root: Any) -> Any:
             parent.remove(value)
     for value in list(root.iter(f"{_SVG}desc", "desc")):
         value.getparent().remove(value)
+    for element in root.iter():
+        element.attrib.pop("style", None)
     root.attrib.pop("id", None)
     root.set("aria-hidden", "true")  # the same figures stand in a table
     return root

@@ -65,7 +65,7 @@ def dataset(request: Request, lake: OpenLake, until: date | None = None) -> Resp
     shown = {day: of_days.get(day, 0) for day in days}
     before = sum(n for day, n in of_days.items() if day < days[0])
     growth = dict(zip(days, list(accumulate(shown.values(), initial=before))[1:], strict=True))
-    last = request.app.state.runs.last(lake, now)
+    last = lake.last_run()
     of_run = _states(last)
     sources, languages = _shares(lake, days, request.app.state.remembered)
     selection = Selection(days[0], days[-1], counted=True)

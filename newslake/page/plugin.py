@@ -42,6 +42,5 @@ class NewslakePlugin(AirflowPlugin):
                 "url_route": "newslake",
                 "nav_top_level": True,
                 "icon": f"{below}{URL_PREFIX}/static/icon.svg",
-                "icon_dark_mode": f"{below}{URL_PREFIX}/static/icon-dark.svg",
             }
         ]

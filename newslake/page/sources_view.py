@@ -18,7 +18,7 @@ from newslake.configuration import sources_directory
 from newslake.page import charts
 from newslake.page.lake import lake_of
 from newslake.page.rendering import templates
-from newslake.page.runs import History, Run, histories
+from newslake.page.runs import History, Recent, Run
 from newslake.page.tallies import days_to
 from newslake.reader import Lake
 from processing import health
@@ -140,7 +140,7 @@ def source(
     line = next((line for line in lines if line.id == id_), None)
     if line is None:
         raise HTTPException(404, f"no source {id_!r} is in the catalogue or has run lately")
-    history = histories(request.app.state.runs.recent(lake, now)).get(id_, History())
+    history = request.app.state.runs.look(lake, now).of_source.get(id_, History())
     days = days_to(now.astimezone(UTC).date(), WEEK)
     urls, total = _urls(lake, id_, days, state, page)
     return templates.TemplateResponse(
@@ -171,9 +171,9 @@ def _lines(request: Request, lake: Lake) -> tuple[list[Line], Any]:
     """A line for each source that is declared, broken, or has run lately; and the alarms."""
     state = request.app.state
     now: datetime = state.clock()
-    runs = state.runs.recent(lake, now)
-    past = histories(runs)
-    alarms = state.alarms.after(runs[0].run_id) if runs else None
+    recent: Recent = state.runs.look(lake, now)
+    past = recent.of_source
+    alarms = state.alarms.after(recent.last.run_id) if recent.last else None
     declared: Catalogue = state.declared.catalogue()
     broken = {str(error).partition(".y")[0]: str(error) for error in declared.errors}
     lines = []
