@@ -9,12 +9,15 @@ from __future__ import annotations
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette import status
+from starlette.exceptions import HTTPException
 
 DEMANDED = [Depends(requires_access_view(AccessView.WEBSITE))]
 """The dependencies of every route: a valid login of Airflow's, and the right to its website."""
+
+REFUSALS = (status.HTTP_401_UNAUTHORIZED, status.HTTP_403_FORBIDDEN)
 
 
 def refused(request: Request, error: HTTPException) -> Response:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette import status
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from newslake.configuration import home
@@ -45,8 +47,8 @@ def make_app(
     app.state.alarms = AlarmWatch(app.state.lake, remembered, clock)
     app.state.declared = Declared(environ)
     app.add_middleware(Headers)
-    app.exception_handler(HTTPException)(access.refused)
-    app.exception_handler(NewslakeError)(_told)
+    for kind in (HTTPException, RequestValidationError, NewslakeError):
+        app.exception_handler(kind)(_told)
     for view in (dataset_view, sources_view, article_view):
         app.include_router(view.router)
 
@@ -64,9 +66,21 @@ def _told(request: Request, error: Exception) -> Response:
     """One sentence in place of the view."""
     if isinstance(error, NoLake):
         return templates.TemplateResponse(request, "no_lake.html", {"said": str(error)})
-    code = status.HTTP_400_BAD_REQUEST
-    if isinstance(error, ObjectNotFound):
+    said, code = str(error), status.HTTP_400_BAD_REQUEST
+    if isinstance(error, HTTPException):
+        if error.status_code in access.REFUSALS:
+            return access.refused(request, error)
+        said, code = error.detail, error.status_code
+    elif isinstance(error, RequestValidationError):
+        said, code = _fault(error), status.HTTP_400_BAD_REQUEST
+    elif isinstance(error, ObjectNotFound):
         code = status.HTTP_404_NOT_FOUND
     elif isinstance(error, StoreError):
         code = status.HTTP_503_SERVICE_UNAVAILABLE
-    return templates.TemplateResponse(request, "wrong.html", {"said": str(error)}, code)
+    return templates.TemplateResponse(request, "wrong.html", {"said": said, "code": code}, code)
+
+
+def _fault(error: RequestValidationError) -> str:
+    """The first thing that is wrong with an address."""
+    first = error.errors()[0]
+    return f"{first['loc'][-1]}={first.get('input')}: {first['msg']}"

@@ -86,7 +86,7 @@ def _newslake(url: str, selection: Selection) -> str:
 
 
 def _polars(url: str, head: str, selection: Selection) -> str:
-    days = ", ".join(f"date({d.year}, {d.month}, {d.day})" for d in _ends(selection))
+    days = ", ".join(_days(selection))
     topic = f', pl.col("topic") == "{selection.topic}"' if selection.topic else ""
     names = ", ".join(f'"{name}"' for name in COLUMNS)
     end = f'.select({names})\n    .sort("published_at", descending=True)'
@@ -100,7 +100,7 @@ def _polars(url: str, head: str, selection: Selection) -> str:
 
 
 def _pandas(head: str, selection: Selection) -> str:
-    first, last = _ends(selection)
+    first, last = _days(selection)
     topic = f'\n    ("topic", "=", "{selection.topic}"),' if selection.topic else ""
     columns = ["date", "topic"] if selection.counted else list(COLUMNS)
     end = (
@@ -110,8 +110,8 @@ def _pandas(head: str, selection: Selection) -> str:
     )
     shown = str(columns).replace("'", '"')
     return (
-        f"from deltalake import DeltaTable\n\n{head}selection = [\n"
-        f'    ("date", ">=", "{first}"),\n    ("date", "<=", "{last}"),{topic}\n]\n'
+        f"from datetime import date\n\nfrom deltalake import DeltaTable\n\n{head}selection = [\n"
+        f'    ("date", ">=", {first}),\n    ("date", "<=", {last}),{topic}\n]\n'
         f"frame = table.to_pandas(filters=selection, columns={shown})\nanswer = {end}\n"
     )
 
@@ -129,5 +129,6 @@ def _spark(store: Store, selection: Selection) -> str:
     )
 
 
-def _ends(selection: Selection) -> tuple[date, date]:
-    return selection.first, selection.last
+def _days(selection: Selection) -> list[str]:
+    """Its first and last day as Python writes them."""
+    return [f"date({d.year}, {d.month}, {d.day})" for d in (selection.first, selection.last)]

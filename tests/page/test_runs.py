@@ -1,0 +1,49 @@
+"""What crawls did, out of their manifests: each is read once, and what is no crawl is left out."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from faultproxy import FaultProxy
+from filled_lake import FIRST, NOON, SECOND, fill
+
+from newslake.page.runs import LOOKED_BACK, Runs
+from newslake.reader import Lake
+from processing.storage import Store
+
+NOW = NOON + timedelta(days=4)
+
+
+def declare(store: Store, run_id: str, **more: object) -> None:
+    """Correct a manifest, as forgetting does."""
+    key = f"runs/{run_id}.json"
+    said = json.loads(store.get(key).data)
+    store.put(key, json.dumps({**said, **more}).encode())
+
+
+def test_manifests_are_read_once_and_again_when_corrected(lake_env: dict[str, str], store: Store):
+    fill(store)
+    declare(store, FIRST, schedules={"herald": "hourly"})
+    with FaultProxy(
+        lake_env["AWS_ENDPOINT_URL_S3"], r"GET .*/runs/\d", lambda _: True, times=10**6
+    ) as proxy:
+        through = Store.from_environment({**lake_env, "AWS_ENDPOINT_URL_S3": proxy.url})
+        runs = Runs()
+        with Lake(through) as lake:
+            found = runs.look(lake, NOW)
+            assert proxy.met == 2
+            assert runs.look(lake, NOW) is found
+            assert proxy.met == 2
+            assert found.last is not None
+            assert found.last.run_id == SECOND
+            herald = found.of_source["herald"]
+            assert [run.run_id for run in herald.runs] == [FIRST], "the other was no crawl"
+            states = {"failed-http": 1, "known": 1, "published": 4}
+            assert herald.states([run.day for run in herald.runs]) == states
+            declare(store, SECOND, schedules={"herald": None})
+            assert len(runs.look(lake, NOW).of_source["herald"].runs) == 2
+            assert proxy.met == 3
+            declare(store, SECOND, dag_id="news_backfill")
+            assert len(runs.look(lake, NOW).of_source["herald"].runs) == 1
+            assert runs.look(lake, NOW + LOOKED_BACK).of_source == {}
