@@ -17,6 +17,7 @@ from newslake.page import charts, snippets
 from newslake.page.lake import lake_of
 from newslake.page.remembered import Remembered
 from newslake.page.rendering import templates
+from newslake.page.runs import last_manifest
 from newslake.page.snippets import Selection
 from newslake.page.tallies import Standing, days_to, standing, tallies
 from newslake.reader import Lake
@@ -65,7 +66,7 @@ def dataset(request: Request, lake: OpenLake, until: date | None = None) -> Resp
     shown = {day: of_days.get(day, 0) for day in days}
     before = sum(n for day, n in of_days.items() if day < days[0])
     growth = dict(zip(days, list(accumulate(shown.values(), initial=before))[1:], strict=True))
-    last = lake.last_run()
+    last = last_manifest(lake, now)
     of_run = _states(last)
     sources, languages = _shares(lake, days, request.app.state.remembered)
     selection = Selection(days[0], days[-1], counted=True)

@@ -20,6 +20,9 @@ LOOKED_BACK = timedelta(days=35)
 """How far back runs are read: a month to compare with, and the week that is shown."""
 
 _OTHER_NEWS = "news_backfill"
+_FRESH = timedelta(seconds=30)  # listing a month of runs costs a second, and a run takes minutes
+_DAYS_BACK = timedelta(days=2)
+_NEWEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,15 @@ class Runs:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Run] = {}
         self._recent = Recent()
+        self._looked: datetime | None = None
 
     def look(self, lake: Lake, now: datetime) -> Recent:
-        """The runs of the last weeks. Raises StoreError."""
+        """The runs of the last weeks, as they were half a minute ago at most. Raises StoreError."""
         today = now.astimezone(UTC).date()
-        listed = list_manifests(lake.store, today - LOOKED_BACK, today)
         with self._lock:
+            if self._looked and now - self._looked < _FRESH:
+                return self._recent
+            listed = list_manifests(lake.store, today - LOOKED_BACK, today)
             keys = [(run_id, said.etag) for run_id, said in listed.items()]
             etags = dict(keys)
             fresh = [run_id for run_id, etag in keys if (run_id, etag) not in self._known]
@@ -88,7 +94,24 @@ class Runs:
             if known.keys() != self._known.keys():
                 self._known = known
                 self._recent = _together(known.values())
+            self._looked = now
             return self._recent
+
+
+def last_manifest(lake: Lake, now: datetime) -> dict[str, Any] | None:
+    """The manifest of the run that finished last; None before the first. Raises StoreError.
+
+    Looks at the last days only, and lists all runs there ever were where these had none.
+    """
+    today = now.astimezone(UTC).date()
+    listed = list_manifests(lake.store, today - _DAYS_BACK, today)
+    newest = sorted(listed, key=lambda run_id: listed[run_id].modified_at, reverse=True)[:_NEWEST]
+    found = list(read_manifests(lake.store, newest))
+    if not found:
+        return lake.last_run()
+    return max(
+        found, key=lambda said: (datetime.fromisoformat(said["finished_at"]), said["run_id"])
+    )
 
 
 def _together(runs: Iterable[Run]) -> Recent:

@@ -1,10 +1,10 @@
 """How long the page takes over a million articles, cold and warm.
 
-    python tests/bench/page.py [--articles 1000000] [--fill-only]
+    python tests/bench/page.py [--articles 1000000]
 
 A lake as compaction leaves it, in the embedded store of ``NEWSLAKE_HOME``: a year of articles of
 the shipped catalogue's sources with short texts, and five weeks of hourly runs with their
-coverage. *Cold*: a new process that remembers nothing. *Warm*: the median of ten more.
+coverage. Each view is asked for in this process, without login and network: once, and ten times.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from crawlers import catalogue
-from newslake import objectstore
+from newslake import objectstore, stack
 from newslake.configuration import home, sources_directory
 from processing import dataset
 from processing.records import TOPICS, UNCLASSIFIED
@@ -160,12 +164,58 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
+def measure(environ: dict[str, str]) -> None:
+    """Times each view in this process: first, then the median of ten more."""
+    os.environ |= stack.airflow_environment(home(environ), environ, dags=home(environ))
+    os.environ |= {name: value for name, value in environ.items() if name.startswith("NEWSLAKE")}
+    from fastapi.testclient import TestClient
+
+    from newslake.page import access
+    from newslake.page.app import make_app
+
+    app = make_app(environ)
+    app.dependency_overrides[access.DEMANDED[0].dependency] = lambda: None
+    client = TestClient(app)
+    today = datetime.now(UTC).date()
+    day, source = (
+        today - timedelta(days=5),
+        sorted(catalogue.load(sources_directory({})).sources)[0],
+    )
+    views = {
+        "dataset": "/",
+        "dataset, two months ago": f"/?until={today - timedelta(days=60)}",
+        "a partition": f"/days/{day}/politics",
+        "a date": f"/days/{day}",
+        "sources": "/sources",
+        "a source": f"/sources/{source}",
+        "URLs of a state": f"/sources/{source}?state=failed-http",
+    }
+    for name, path in views.items():
+        first, *more = (seconds(client, path) for _ in range(11))
+        print(f"  {name:<26} {first:6.2f} s, then {median(more):5.2f} s", flush=True)
+    began = time.perf_counter()
+    while "being worked out" in client.get("/sources").text:
+        time.sleep(0.5)
+    print(f"  alarms after that          {time.perf_counter() - began:6.2f} s", flush=True)
+
+
+def seconds(client: Any, path: str) -> float:
+    """How long a view takes."""
+    began = time.perf_counter()
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return time.perf_counter() - began
+
+
 def main() -> None:
     """Fill the lake where it is empty, and time the views."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--articles", type=int, default=1_000_000)
-    parser.add_argument("--fill-only", action="store_true")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.measure:
+        measure(dict(os.environ))
+        return
     with objectstore.lake_environment(os.environ, home(os.environ)) as added:
         environ = {**os.environ, **added}
         store = Store.from_environment(environ)
@@ -174,6 +224,11 @@ def main() -> None:
             began = time.perf_counter()
             fill(store, asked.articles, datetime.now(UTC).date())
             print(f"filled in {time.perf_counter() - began:.0f} s", flush=True)
+        with TemporaryDirectory() as fresh:
+            for what in ("a new process that remembers nothing", "a new process of that home"):
+                print(f"{what}:", flush=True)
+                own = {**environ, "NEWSLAKE_HOME": fresh}
+                subprocess.run([sys.executable, __file__, "--measure"], env=own, check=True)
 
 
 if __name__ == "__main__":
