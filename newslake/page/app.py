@@ -64,9 +64,9 @@ def make_app(
 
 def _told(request: Request, error: Exception) -> Response:
     """One sentence in place of the view."""
-    if isinstance(error, NoLake):
-        return templates.TemplateResponse(request, "no_lake.html", {"said": str(error)})
     said, code = str(error), status.HTTP_400_BAD_REQUEST
+    if isinstance(error, NoLake):
+        return templates.TemplateResponse(request, "no_lake.html", {"said": said})
     if isinstance(error, HTTPException):
         if error.status_code in access.REFUSALS:
             return access.refused(request, error)

@@ -33,6 +33,7 @@ _SHAPE: Mapping[str, Any] = {
     "max_scale": 5,
     "min_scale": 3,
 }
+_FEW = 5
 _LABELS = 7  # of days, below a chart
 
 
@@ -42,16 +43,19 @@ def bars(days: Mapping[date, int], what: str) -> Markup:
 
 
 def line(days: Mapping[date, int], what: str) -> Markup:
-    """A line over the days, filled below."""
+    """A line over the days."""
     lowest = min(days.values(), default=0)
     shape = {**_SHAPE, "include_x_axis": lowest == 0}
-    return _drawn(pygal.Line(fill=True, show_dots=True, dots_size=2, **shape), days, what)
+    return _drawn(pygal.Line(dots_size=2, **shape), days, what)
 
 
 def _drawn(chart: Any, days: Mapping[date, int], what: str) -> Markup:
     labels = [f"{day:%-d %b}" for day in days]
     chart.x_labels = labels
     chart.x_labels_major = labels[:: max(1, len(labels) // _LABELS)]
+    most = max(days.values(), default=0)
+    if most < _FEW:  # else halves of articles would be drawn
+        chart.y_labels = range(most + 1)
     chart.add(what, list(days.values()), formatter=lambda value: f"{value:,}")
     chart.value_formatter = lambda value: f"{value:,.0f}"
     chart.add_xml_filter(_bare)

@@ -34,6 +34,11 @@ def _path(context: jinja2.runtime.Context, name: str, **params: Any) -> str:
     return f"{request.scope.get('root_path', '')}{request.app.url_path_for(name, **params)}"
 
 
+def _sentence(said: str) -> str:
+    """What an error or an alarm says, as a sentence by itself."""
+    return f"{said[:1].upper()}{said[1:]}{'' if said.endswith(('.', '?', '!')) else '.'}"
+
+
 def _number(value: int) -> str:
     return f"{value:,}"
 
@@ -77,6 +82,7 @@ _environment = jinja2.Environment(
 )
 _environment.globals["path"] = _path
 _environment.filters |= {
+    "sentence": _sentence,
     "number": _number,
     "short": _short,
     "size": _size,
