@@ -83,4 +83,5 @@ def _told(request: Request, error: Exception) -> Response:
 def _fault(error: RequestValidationError) -> str:
     """The first thing that is wrong with an address."""
     first = error.errors()[0]
-    return f"{first['loc'][-1]}={first.get('input')}: {first['msg']}"
+    problem = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+    return f"{first.get('input')!r} cannot be the {first['loc'][-1]}: {problem}"

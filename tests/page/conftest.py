@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 
 import pytest
-from served_page import ServedPage, declare, fill, serving
+from served_page import ServedPage, declare, environment, fill, serving
 
 from processing.storage import Store
 
@@ -30,12 +29,6 @@ def page(
     own = {"NEWSLAKE_LAKE": page_store.url, "NEWSLAKE_SOURCES": str(declare(folder))}
     with serving(folder, {**environment(), **object_store, **own}) as served:
         yield served
-
-
-def environment() -> dict[str, str]:
-    """This process's environment without settings of ours."""
-    ours = ("AWS_", "NEWSLAKE_", "AIRFLOW")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def _bucket() -> str:

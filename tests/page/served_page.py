@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -135,6 +136,12 @@ def _answers(page: ServedPage) -> bool:
         return page.ask("/api/v2/version").status == 200
     except OSError:
         return False
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without settings of ours."""
+    ours = ("AWS_", "NEWSLAKE_", "AIRFLOW")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def declare(folder: Path) -> Path:

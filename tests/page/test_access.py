@@ -28,7 +28,9 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, lis
     home = tmp_path_factory.mktemp("routes")
     env = {**os.environ, "NEWSLAKE_HOME": str(home)}
     env |= stack.airflow_environment(home, env, dags=home)
-    said = subprocess.run([sys.executable, "-c", LIST], env=env, capture_output=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", LIST], env=env, capture_output=True, check=True
+    )
     return [tuple(route) for route in json.loads(said.stdout.splitlines()[-1])]
 
 

@@ -7,10 +7,9 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from conftest import environment
 from faultproxy import FaultProxy, answering
 from running_airflow import until
-from served_page import FAILED, TODAY, YESTERDAY, ServedPage, fill, serving
+from served_page import FAILED, TODAY, YESTERDAY, ServedPage, environment, fill, serving
 
 from newslake.reader import Lake
 from processing import dataset
@@ -73,11 +72,11 @@ def test_a_date_lists_its_articles(page: ServedPage):
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
-        ("/days/2026-11-40", 400, "day=2026-11-40: "),
+        ("/days/2026-11-40", 400, "'2026-11-40' cannot be the day: "),
         ("/days/2026-11-20/sprot", 400, "did you mean 'sport'?"),
-        ("/?until=yesterday", 400, "until=yesterday: "),
-        ("/sources/nobody", 404, "no source 'nobody'"),
-        ("/sources/herald?page=0", 400, "page=0: "),
+        ("/?until=yesterday", 400, "'yesterday' cannot be the until: "),
+        ("/sources/nobody", 404, "No source 'nobody'"),
+        ("/sources/herald?page=0", 400, "'0' cannot be the page: "),
     ],
 )
 def test_a_wrong_address_is_a_sentence(page: ServedPage, path, status, said):
