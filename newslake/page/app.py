@@ -43,8 +43,8 @@ def make_app(
     app.state.environ = environ
     app.state.clock = clock
     app.state.remembered = remembered
-    app.state.runs = Runs()
-    app.state.alarms = AlarmWatch(app.state.lake, remembered, clock)
+    app.state.runs = Runs(remembered)
+    app.state.alarms = AlarmWatch(app.state.lake, clock)
     app.state.declared = Declared(environ)
     app.add_middleware(Headers)
     for kind in (HTTPException, RequestValidationError, NewslakeError):

@@ -1,17 +1,18 @@
 """What the crawls of the last weeks did, by source and day, out of the runs' manifests.
 
-A manifest is read once in the life of a process: by its ETag it is known whether it has changed.
+A manifest is read once: by its ETag it is known whether it has changed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from newslake.page.remembered import Remembered
 from newslake.reader import Lake
 from processing.manifests import list_manifests, read_manifests
 from processing.records import KNOWN, run_day
@@ -19,6 +20,8 @@ from processing.records import KNOWN, run_day
 LOOKED_BACK = timedelta(days=35)
 """How far back runs are read: a month to compare with, and the week that is shown."""
 
+_KIND = "crawls-of-manifest"
+_COUNTED = ("run_id", "dag_id", "finished_at", "counts", "known", "failures", "schedules")
 _OTHER_NEWS = "news_backfill"
 _FRESH = timedelta(seconds=30)  # listing a month of runs costs a second, and a run takes minutes
 _DAYS_BACK = timedelta(days=2)
@@ -68,9 +71,10 @@ class Recent:
 class Runs:
     """The runs of the last weeks; for all threads of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: Remembered) -> None:
+        self._remembered = remembered
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], Run] = {}
+        self._known: dict[str, Run] = {}
         self._recent = Recent()
         self._looked: datetime | None = None
 
@@ -81,21 +85,28 @@ class Runs:
             if self._looked and now - self._looked < _FRESH:
                 return self._recent
             listed = list_manifests(lake.store, today - LOOKED_BACK, today)
-            keys = [(run_id, said.etag) for run_id, said in listed.items()]
-            etags = dict(keys)
-            fresh = [run_id for run_id, etag in keys if (run_id, etag) not in self._known]
-            read = {
-                (said["run_id"], etags[said["run_id"]]): _run(said)
-                for said in read_manifests(lake.store, fresh)
-            }
+            keys = {f"{run_id} {said.etag}": run_id for run_id, said in listed.items()}
+            fresh = self._said(lake, keys, keys.keys() - self._known.keys())
+            held = self._known | {key: _run(said) for key, said in fresh.items()}
             # What was corrected meanwhile, or is too long ago, goes.
-            held = self._known | read
             known = {key: held[key] for key in keys if key in held}
             if known.keys() != self._known.keys():
                 self._known = known
                 self._recent = _together(known.values())
             self._looked = now
             return self._recent
+
+    def _said(self, lake: Lake, keys: Mapping[str, str], fresh: Set[str]) -> dict[str, Any]:
+        """What the manifests of these keys say that counts here."""
+        said = self._remembered.get(_KIND, fresh)
+        unread = {keys[key]: key for key in fresh - said.keys()}
+        read = {
+            unread[manifest["run_id"]]: {name: manifest.get(name) for name in _COUNTED}
+            for manifest in read_manifests(lake.store, list(unread))
+        }
+        if read:
+            self._remembered.put(_KIND, read, keys.keys())
+        return said | read
 
 
 def last_manifest(lake: Lake, now: datetime) -> dict[str, Any] | None:
@@ -141,5 +152,5 @@ def _run(said: Mapping[str, Any]) -> Run:
         datetime.fromisoformat(said["finished_at"]),
         states,
         said["failures"],
-        said.get("schedules", {}),
+        said.get("schedules") or {},
     )

@@ -15,7 +15,9 @@ from fastapi.responses import Response
 from crawlers import catalogue
 from crawlers.catalogue import Catalogue, Source
 from newslake.configuration import sources_directory
+from newslake.health import Alarm
 from newslake.page import charts
+from newslake.page.alarms import Alarms
 from newslake.page.lake import lake_of
 from newslake.page.rendering import templates
 from newslake.page.runs import History, Recent, Run
@@ -70,7 +72,7 @@ class Line:
     last: Run | None = None
     states: Mapping[str, int] = field(default_factory=dict)
     yields: tuple[float | None, float | None] = (None, None)
-    alarms: list[dict[str, Any]] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
 
     @property
     def failure(self) -> str | None:
@@ -167,13 +169,13 @@ def source(
     )
 
 
-def _lines(request: Request, lake: Lake) -> tuple[list[Line], Any]:
+def _lines(request: Request, lake: Lake) -> tuple[list[Line], Alarms]:
     """A line for each source that is declared, broken, or has run lately; and the alarms."""
     state = request.app.state
     now: datetime = state.clock()
     recent: Recent = state.runs.look(lake, now)
     past = recent.of_source
-    alarms = state.alarms.after(recent.last.run_id) if recent.last else None
+    alarms = state.alarms.after(recent.last.run_id) if recent.last else Alarms()
     declared: Catalogue = state.declared.catalogue()
     broken = {str(error).partition(".y")[0]: str(error) for error in declared.errors}
     lines = []
@@ -188,7 +190,7 @@ def _lines(request: Request, lake: Lake) -> tuple[list[Line], Any]:
                 history.runs[0] if history.runs else None,
                 history.states(days[-WEEK:]),
                 (_yield(history, days[-WEEK:]), _yield(history, days[:-WEEK])),
-                alarms.of_source.get(id_, []) if alarms else [],
+                alarms.of_source.get(id_, []),
             )
         )
     return lines, alarms

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 from faultproxy import FaultProxy
 from filled_lake import FIRST, NOON, SECOND, fill
 
+from newslake.page.remembered import Remembered
 from newslake.page.runs import LOOKED_BACK, Runs, last_manifest
 from newslake.reader import Lake
 from processing import dataset
@@ -24,18 +26,21 @@ def declare(store: Store, run_id: str, **more: object) -> None:
     store.put(key, json.dumps({**said, **more}).encode())
 
 
-def test_manifests_are_read_once_and_again_when_corrected(lake_env: dict[str, str], store: Store):
+def test_manifests_are_read_once_and_again_when_corrected(
+    lake_env: dict[str, str], store: Store, tmp_path: Path
+):
     fill(store)
     declare(store, FIRST, schedules={"herald": "hourly"})
     with FaultProxy(
         lake_env["AWS_ENDPOINT_URL_S3"], r"GET .*/runs/\d", lambda _: True, times=10**6
     ) as proxy:
         through = Store.from_environment({**lake_env, "AWS_ENDPOINT_URL_S3": proxy.url})
-        runs = Runs()
+        runs = Runs(Remembered(tmp_path))
         with Lake(through) as lake:
             found = runs.look(lake, NOW)
             assert proxy.met == 2
             assert runs.look(lake, NOW) is found
+            assert Runs(Remembered(tmp_path)).look(lake, NOW) == found, "another process knows"
             assert proxy.met == 2
             assert found.last is not None
             assert found.last.run_id == SECOND
