@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from newslake.page import charts, snippets
-from newslake.page.lake import lake_of
+from newslake.page.lake import OpenLake, PageNumber
 from newslake.page.remembered import Remembered
 from newslake.page.rendering import templates
 from newslake.page.runs import last_manifest
@@ -32,8 +32,6 @@ SPAN = 28
 _A_PAGE = 50
 _MOST = 15  # of sources and languages; the others are summed up
 _LISTED = ("id", "title", "source", "language", "topic", "published_at", "first_seen_at")
-
-OpenLake = Annotated[Lake, Depends(lake_of)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,11 @@ def dataset(request: Request, lake: OpenLake, until: date | None = None) -> Resp
     """The heat map of the days up to ``until``, else of the newest, and what goes with it."""
     now: datetime = request.app.state.clock()
     found = standing(lake)
-    newest = max((day for day, _ in found.counts), default=now.astimezone(UTC).date())
-    days = days_to(until or newest, SPAN)
     of_days = found.by_day()
-    shown = {day: of_days.get(day, 0) for day in days}
+    newest = max(of_days, default=now.astimezone(UTC).date())
+    oldest = min(of_days, default=newest)
+    days = days_to(min(max(until or newest, oldest), newest), SPAN)
+    shown = {day: of_days[day] for day in days}
     before = sum(n for day, n in of_days.items() if day < days[0])
     growth = dict(zip(days, list(accumulate(shown.values(), initial=before))[1:], strict=True))
     last = last_manifest(lake, now)
@@ -82,7 +81,7 @@ def dataset(request: Request, lake: OpenLake, until: date | None = None) -> Resp
             "rows": _rows(found, days),
             "shown": shown,
             "growth": growth,
-            "oldest": min(of_days, default=days[0]),
+            "oldest": oldest,
             "newest": newest,
             "older": days[0] - timedelta(days=1),
             "newer": min(newest, days[-1] + timedelta(days=SPAN)),
@@ -101,16 +100,14 @@ def dataset(request: Request, lake: OpenLake, until: date | None = None) -> Resp
 
 
 @router.get("/days/{day}", name="day")
-def of_day(
-    request: Request, lake: OpenLake, day: date, page: Annotated[int, Query(ge=1)] = 1
-) -> Response:
+def of_day(request: Request, lake: OpenLake, day: date, page: PageNumber = 1) -> Response:
     """The articles of one date, newest first."""
     return _articles(request, lake, day, None, page)
 
 
 @router.get("/days/{day}/{topic}", name="partition")
 def of_partition(
-    request: Request, lake: OpenLake, day: date, topic: str, page: Annotated[int, Query(ge=1)] = 1
+    request: Request, lake: OpenLake, day: date, topic: str, page: PageNumber = 1
 ) -> Response:
     """The articles of one partition, newest first."""
     return _articles(request, lake, day, topic, page)

@@ -1,12 +1,13 @@
-"""The lake as the views share it: opened once, read by many requests at a time."""
+"""What the views ask of a request: the lake, opened once and read by many, and a page's number."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Query, Request
 
 from newslake import reader
 from newslake.reader import Lake
@@ -32,6 +33,8 @@ class SharedLake:
         Raises NoLake when none is there yet, StoreError when the store does not answer.
         """
         lake = self._idle.pop() if self._idle else Lake(self._store())
+        # A person waits: this fails within a second, Delta's own reader only after many.
+        lake.store.exists("lake.json")
         yield lake
         self._idle.append(lake)  # not after an error: it may have left a table half read
 
@@ -47,3 +50,7 @@ def lake_of(request: Request) -> Iterator[Lake]:
     shared: SharedLake = request.app.state.lake
     with shared.borrowed() as lake:
         yield lake
+
+
+OpenLake = Annotated[Lake, Depends(lake_of)]
+PageNumber = Annotated[int, Query(ge=1, le=100_000)]

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow.dataset as ds
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from crawlers import catalogue
@@ -18,7 +18,7 @@ from newslake.configuration import sources_directory
 from newslake.health import Alarm
 from newslake.page import charts
 from newslake.page.alarms import Alarms
-from newslake.page.lake import lake_of
+from newslake.page.lake import OpenLake, PageNumber
 from newslake.page.rendering import templates
 from newslake.page.runs import History, Recent, Run
 from newslake.page.tallies import days_to
@@ -33,8 +33,6 @@ WEEK, MONTH = 7, 28
 _A_PAGE = 100
 _RUNS = 20
 _COLUMNS = ("url", "state", "detail", "http_status", "article_id", "at", "run_id", "discovered_via")
-
-OpenLake = Annotated[Lake, Depends(lake_of)]
 
 
 class Declared:
@@ -134,7 +132,7 @@ def source(
     lake: OpenLake,
     id_: str,
     state: str | None = None,
-    page: Annotated[int, Query(ge=1)] = 1,
+    page: PageNumber = 1,
 ) -> Response:
     """One source: alarms, states by day, runs; its URLs of the week, of one state or all."""
     now: datetime = request.app.state.clock()

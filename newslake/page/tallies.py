@@ -6,6 +6,7 @@ by these two columns: files are immutable, and their names carry the hash of the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,13 +47,12 @@ class Standing:
         """How many there are."""
         return sum(self.counts.values())
 
-    def by_day(self) -> dict[date, int]:
+    def by_day(self) -> Counter[date]:
         """Articles of each date."""
-        return _summed((day, n) for (day, _), n in self.counts.items())
-
-    def of_day(self, day: date) -> dict[str, int]:
-        """Articles of one date by topic."""
-        return {topic: n for (on, topic), n in self.counts.items() if on == day}
+        days: Counter[date] = Counter()
+        for (day, _), number in self.counts.items():
+            days[day] += number
+        return days
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,6 @@ def tallies(lake: Lake, days: Iterable[date], remembered: Remembered) -> Iterato
 def days_to(last: date, count: int) -> list[date]:
     """So many days that end with ``last``, oldest first."""
     return [last - timedelta(days=n) for n in reversed(range(count))]
-
-
-def _summed(pairs: Iterable[tuple[Any, int]]) -> dict[Any, int]:
-    sums: dict[Any, int] = {}
-    for key, number in pairs:
-        sums[key] = sums.get(key, 0) + number
-    return sums
 
 
 def _newest(files: pa.Table, column: str) -> datetime | None:

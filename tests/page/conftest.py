@@ -13,7 +13,7 @@ from processing.storage import Store
 
 @pytest.fixture(scope="session")
 def page_store(object_store: dict[str, str]) -> Store:
-    """A lake with two days of runs."""
+    """A lake with three days of runs."""
     store = Store.from_environment({**object_store, "NEWSLAKE_LAKE": _bucket()})
     store.ensure_bucket()
     fill(store)

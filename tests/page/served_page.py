@@ -26,6 +26,7 @@ from processing.storage import Store
 TODAY = datetime.now(UTC).date()
 """By the machine's clock, as the server has it; what holds today holds of yesterday, too."""
 YESTERDAY = TODAY - timedelta(days=1)
+LONG_AGO = TODAY - timedelta(days=40)
 
 SOURCE = """
 id: {id}
@@ -155,8 +156,8 @@ def declare(folder: Path) -> Path:
 
 
 def fill(store: Store) -> None:
-    """Two days of runs through the real extraction and publisher."""
-    for day in (YESTERDAY, TODAY):
+    """Three days of runs through the real extraction and publisher."""
+    for day in (LONG_AGO, YESTERDAY, TODAY):
         run_id = f"{day:%Y%m%d}T000000Z-abcdef"
         at = f"https://herald.example/{day:%Y/%m/%d}"
         words = ("Nothing moves", "Nobody &amp; no boat moves", "The flood is over")
