@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow.dataset as ds
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from crawlers import catalogue
@@ -130,16 +130,15 @@ def sources(request: Request, lake: OpenLake, show: str = "all") -> Response:
 def source(
     request: Request,
     lake: OpenLake,
-    id_: str,
+    id_: Annotated[str, Path(pattern="^[a-z0-9-]+$")],
     state: str | None = None,
     page: PageNumber = 1,
 ) -> Response:
     """One source: alarms, states by day, runs; its URLs of the week, of one state or all."""
     now: datetime = request.app.state.clock()
     lines, alarms = _lines(request, lake)
-    line = next((line for line in lines if line.id == id_), None)
-    if line is None:
-        raise HTTPException(404, f"no source {id_!r} is in the catalogue or has run lately")
+    # An import's source, or one taken out of the catalogue, has no line, and may have articles.
+    line = next((line for line in lines if line.id == id_), Line(id_))
     history = request.app.state.runs.look(lake, now).of_source.get(id_, History())
     days = days_to(now.astimezone(UTC).date(), WEEK)
     urls, total = _urls(lake, id_, days, state, page)

@@ -81,7 +81,8 @@ def test_a_date_lists_its_articles(page: ServedPage):
         ("/days/2026-11-40", 400, "'2026-11-40' cannot be the day: "),
         ("/days/2026-11-20/sprot", 400, "did you mean 'sport'?"),
         ("/?until=yesterday", 400, "'yesterday' cannot be the until: "),
-        ("/sources/nobody", 404, "No source 'nobody'"),
+        ("/sources/No%20Body", 400, "'No Body' cannot be the id_: "),
+        ("/nothing", 404, "Not Found"),
         ("/sources/herald?page=0", 400, "'0' cannot be the page: "),
         (f"/days/2026-11-20?page={10**20}", 400, "cannot be the page: "),
     ],
@@ -111,6 +112,11 @@ def test_each_source_has_a_line_those_in_trouble_first(page: ServedPage):
     assert "robots.txt closed 2" in herald
     assert "tdm" in herald
     assert "silent daily none in five weeks" in silent
+
+
+def test_a_source_that_is_not_declared_is_shown_all_the_same(page: ServedPage):
+    said = page.view("/sources/example-co-uk").words
+    assert "The catalogue has no such source, and it has not run in five weeks" in said
 
 
 def test_what_others_wrote_is_escaped(page: ServedPage):
