@@ -25,6 +25,13 @@ def explain(lake: Lake, target: str, environ: Mapping[str, str]) -> dict[str, An
             f"nothing is published under {target}; take an id or url of the table articles"
         )
     declared = catalogue.load(sources_directory(environ)).sources.get(row["source"])
+    return explain_row(row, declared.topics if declared else {}, environ)
+
+
+def explain_row(
+    row: Mapping[str, Any], source_map: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """The same of a row of articles, copies or revisions, by its source's map of sections."""
     said = classify(
         row["title"],
         row["text"],
@@ -32,7 +39,7 @@ def explain(lake: Lake, target: str, environ: Mapping[str, str]) -> dict[str, An
         section=row["section"],
         tags=row["tags"] or (),
         language=row["language"],
-        source_map=declared.topics if declared else {},
+        source_map=source_map,
         fast=fast_chosen(environ),
     )
     return {

@@ -186,17 +186,19 @@ class Lake:
         with self._reading("articles"):
             return increments.removed(then, self._tables)
 
-    def article(self, url_or_id: str) -> dict[str, Any] | None:
+    def article(self, url_or_id: str, source: str | None = None) -> dict[str, Any] | None:
         """The article of an address or an id, in any form of its URL; None if there is none.
 
         A row of articles, or of copies when that is what was published there: it has
-        ``article_id``. Found by the table of keys, so no more than one day of either is looked
-        through. Raises ConfigurationError on what is neither address nor id.
+        ``article_id``. With ``source`` what that one published there, for several may have. Found
+        by the table of keys, so no more than one day of either is looked through. Raises
+        ConfigurationError on what is neither address nor id.
         """
         key = _key(url_or_id)
         self._tables.look()
         with self._reading("keys"):
-            known = self._tables.rows("keys", ds.field("key") == key)
+            published = self._tables.rows("keys", ds.field("key") == key)
+            known = [said for said in published if source in (None, said["source"])]
             # "article" comes before "copy".
             for said in sorted(known, key=lambda row: (row["kind"], row["source"])):
                 name = "articles" if said["kind"] == "article" else "copies"
