@@ -108,21 +108,26 @@ class ServedPage:
 
 
 @contextmanager
-def serving(folder: Path, environ: Mapping[str, str]) -> Iterator[ServedPage]:
-    """The API server out of ``folder/home``; ends with the block."""
+def serving(
+    folder: Path, environ: Mapping[str, str], *, users: str = GUESTS, dags: Path | None = None
+) -> Iterator[ServedPage]:
+    """The API server out of ``folder/home``; ends with the block.
+
+    ``users`` are names and roles as Airflow's setting has them. It knows the DAGs of ``dags``,
+    and nothing runs them.
+    """
     home, port = folder / "home", free_port()
     (folder / "dags").mkdir()
     env = {**environ, "NEWSLAKE_HOME": str(home)}
-    env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = GUESTS
-    env |= stack.airflow_environment(home, env, dags=folder / "dags", port=port)
+    env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = users
+    env |= stack.airflow_environment(home, env, dags=dags or folder / "dags", port=port)
     stack.migrate(env)
+    airflow = [sys.executable, "-P", "-m", "airflow"]
     with (folder / "api-server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "airflow", "api-server"],
-            env=env,
-            stdout=log,
-            stderr=log,
-        )
+        if dags:
+            known = [*airflow, "dags", "reserialize"]
+            subprocess.run(known, env=env, stdout=log, stderr=log, check=True)
+        process = subprocess.Popen([*airflow, "api-server"], env=env, stdout=log, stderr=log)
     page = ServedPage(port, home)
     try:
         until(lambda: _answers(page), process)
