@@ -280,10 +280,10 @@ def _distance(like: _Like) -> tuple[bool, float, date, str]:
 def _companions(decision: Decision, near: Sequence[_Like]) -> list[Known]:
     """Whose clusters a text brings together.
 
-    Those of which it has the most, and they of it; and for an article the one that it contains,
-    unless that itself was brought into its cluster: parts make no chains.
+    All that are near, so that clusters are the same whichever text comes first; and for an article
+    the one that it contains, unless that itself was brought into its cluster: parts make no chains.
     """
-    found = [known for known, said in near if said.likeness.mostly]
+    found = [known for known, said in near if said.likeness.relation == NEAR]
     if decision.relation is None:
         parts = [
             (known, said)

@@ -58,14 +58,6 @@ class Likeness:
         """``near``, or ``contained`` where the longer text has much besides."""
         return NEAR if self.of_longer >= _LEAST_OF_LONGER else CONTAINED
 
-    @property
-    def mostly(self) -> bool:
-        """Whether they share more than half of the longer.
-
-        Two texts that each share that much with a third share something with each other.
-        """
-        return self.of_longer > 0.5
-
 
 def sign(text: str) -> Keys:
     """The keys of a text, sorted, each once; none of a text below ``MIN_WORDS`` words."""

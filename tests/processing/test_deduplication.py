@@ -259,7 +259,28 @@ def test_a_copy_is_like_its_article_itself_and_not_only_like_another_copy():
     second = page("tribune", other, 2)
     decided = decide([origin, roundup, second], Index())
     assert [d.relation for d in decided.decisions] == [None, NEAR, None]
-    assert decided.clusters == [origin.id, origin.id, second.id], "half and half join no clusters"
+
+
+def test_a_roundup_of_three_stories_brings_none_of_them_together():
+    stories = [story(n) for n in (1, 2, 3)]
+    roundup = page("herald", [line for lines in stories for line in lines], 5)
+    pages = [page(f"site-{n}", lines, n) for n, lines in enumerate(stories)]
+    decided = decide([*pages, roundup], Index())
+    assert [d.relation for d in decided.decisions] == [None] * 4
+    assert len(set(decided.clusters)) == 3
+
+
+def test_what_is_near_joins_one_cluster_though_another_copy_of_it_came_first():
+    text = story(1)
+    origin, near = page("wire", text), page("herald", [*text, *story(2, 22)], 1)
+    later = article("https://tribune.example/1", near.text, "tribune", 24 * (WINDOW_DAYS + 1))
+    whole, parts = KnownLake(), KnownLake()
+    whole.publish([origin, near, later])
+    parts.publish([origin, later])
+    parts.publish([near])
+    together = frozenset({origin.url, near.url, later.url})
+    assert parts.clusters() == whole.clusters() == {together}
+    assert parts.articles() == {origin.url, later.url}
 
 
 def test_a_chain_of_edits_is_one_cluster_though_its_ends_are_two_articles():

@@ -98,8 +98,3 @@ def test_what_shared_keys_say(overlap, one, other, relation):
         assert (said.relation if said else None) == relation
         if said:
             assert said.similarity == overlap / one
-
-
-def test_a_majority_of_the_longer_is_told():
-    assert likeness(51, 60, 100).mostly
-    assert not likeness(50, 60, 100).mostly
