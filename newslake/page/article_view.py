@@ -9,14 +9,14 @@ from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette import status
 
 from crawlers.catalogue import Source
 from newslake import clusters, explain
 from newslake.page import article, stored_page, warc_record
-from newslake.page.lake import lake_of
+from newslake.page.lake import OpenLake
 from newslake.page.plugin import URL_PREFIX
 from newslake.page.rendering import templates
 from newslake.reader import Lake
@@ -26,8 +26,8 @@ from processing.records import Page
 
 router = APIRouter()
 
-OpenedLake = Annotated[Lake, Depends(lake_of)]
 ArticleId = Annotated[str, Path(alias="id")]
+Revision = Annotated[int | None, Query(ge=0, le=2**31 - 1)]  # an int32 in the table
 Row = dict[str, Any]
 
 MOST_WORDS = 5_000
@@ -57,7 +57,7 @@ _COMPARED = ("title", "authors", "published_at", "modified_at", "section", "url"
 
 
 @router.get("/articles", name="articles")
-def look_up(request: Request, lake: OpenedLake, url: str = "") -> Response:
+def look_up(request: Request, lake: OpenLake, url: str = "") -> Response:
     """The article of an id or an address; without one, where to ask for it."""
     target = url.strip()
     if not target:
@@ -72,10 +72,10 @@ def look_up(request: Request, lake: OpenedLake, url: str = "") -> Response:
 def show(
     request: Request,
     id_: ArticleId,
-    lake: OpenedLake,
+    lake: OpenLake,
     user: GetUserDep,
     source: str | None = None,
-    revision: int | None = None,
+    revision: Revision = None,
 ) -> Response:
     """One text: an article, a copy (``source`` tells several of one id apart), or an earlier one.
 
@@ -108,7 +108,7 @@ def show(
 
 @router.get("/articles/{id}/page", name="article_page")
 def page(
-    id_: ArticleId, lake: OpenedLake, source: str | None = None, revision: int | None = None
+    id_: ArticleId, lake: OpenLake, source: str | None = None, revision: Revision = None
 ) -> Response:
     """The stored page, made harmless, for a frame without rights."""
     try:
@@ -122,7 +122,7 @@ def page(
 
 @router.get("/articles/{id}/record", name="article_record")
 def record(
-    id_: ArticleId, lake: OpenedLake, source: str | None = None, revision: int | None = None
+    id_: ArticleId, lake: OpenLake, source: str | None = None, revision: Revision = None
 ) -> Response:
     """The stored page's WARC record as it lies in the lake, to be saved."""
     try:

@@ -177,6 +177,7 @@ def test_an_earlier_text_is_held_against_the_next(viewer: httpx.Client):
     assert "title Wall of the harbour Wall of the harbour, heard" in shown
     assert "haven 3" in said(viewer.get(f"{STORY}/page", params={"revision": 0}))
     assert "no earlier text with the number 7" in said(viewer.get(f"{STORY}?revision=7"), 404)
+    assert viewer.get(f"{STORY}?revision={2**63}").status_code == 400
 
 
 def test_the_stored_page_is_read_in_its_charset_and_direction(viewer: httpx.Client):
