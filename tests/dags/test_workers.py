@@ -192,6 +192,12 @@ class Machines:
         until(lambda: left_of(family) == [])
         shutil.rmtree(self.folder / name)
 
+    def tell(self) -> None:
+        """Print what the workers logged: shown when the test fails."""
+        for name in self.workers:
+            for log in sorted((self.folder / name).rglob("*.log")):
+                print(log, *log.read_text().splitlines()[-15:], sep="\n")
+
     def states(self, dag_run_id: str) -> dict[str, str]:
         """Each task's state."""
         path = f"/api/v2/dags/news_manual/dagRuns/{dag_run_id}/taskInstances"
@@ -254,6 +260,7 @@ def machines(object_store: dict[str, str], tmp_path: Path) -> Iterator[Machines]
         environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(dags_folder())
         found = Machines(Api(port, home), tmp_path, environ, half_crawled, half_extracted)
         cleanup.callback(lambda: [found.lose(name) for name in list(found.workers)])
+        cleanup.callback(found.tell)
         yield found
 
 
