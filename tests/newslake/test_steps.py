@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 from siteserver import Answer, Request, SiteServer
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
@@ -146,7 +148,19 @@ def test_a_retry_crawls_only_what_has_not_succeeded(lake_env, store, sources):
     assert [k for k in keys if "result-2" in k] == [f"staged/run={RUN}/source=dead/result-2.json"]
 
 
-def test_a_crawl_s_log_comes_into_the_step_s_with_level_source_and_run(lake_env, store, sources):
+@pytest.fixture
+def fresh_log(monkeypatch) -> Iterator[None]:
+    """A step's log as it is at first, whatever Airflow or the command line made of structlog."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    monkeypatch.setattr(steps, "log", structlog.get_logger(steps.__name__))
+    yield
+    structlog.configure(**before)
+
+
+def test_a_crawl_s_log_comes_into_the_step_s_with_level_source_and_run(
+    lake_env, store, sources, fresh_log
+):
     store.put("state/sources/paper.sqlite", b"this is no database" * 100)
     with (
         SiteServer(Site()) as server,
