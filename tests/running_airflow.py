@@ -145,7 +145,7 @@ def free_port() -> int:
 def until(
     condition: Callable[[], bool],
     process: subprocess.Popen[bytes] | None = None,
-    seconds: float = 400.0,
+    seconds: float = 200.0,
 ) -> None:
     """Wait for ``condition``; fails when ``process`` ends first."""
     deadline = time.monotonic() + seconds

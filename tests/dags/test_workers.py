@@ -258,7 +258,9 @@ def machines(object_store: dict[str, str], tmp_path: Path) -> Iterator[Machines]
         until(lambda: "user admin" in log.read_text(), process)
         environ[address] = f"http://127.0.0.1:{port}/execution/"
         environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(dags_folder())
-        found = Machines(Api(port, home), tmp_path, environ, half_crawled, half_extracted)
+        # Not below pytest's folder: a socket in TMPDIR may have a path of 107 bytes at the most.
+        folder = Path(use(TemporaryDirectory()))
+        found = Machines(Api(port, home), folder, environ, half_crawled, half_extracted)
         cleanup.callback(lambda: [found.lose(name) for name in list(found.workers)])
         cleanup.callback(found.tell)
         yield found
