@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as PageTimeout
@@ -20,6 +21,7 @@ from typing import Self
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from processing.cleaning import SiteTemplate
+from processing.exceptions import ConfigurationError
 from processing.extraction import Reading, read_page
 from processing.language import detect_language
 from processing.records import Article, Page, Rejection, State
@@ -35,6 +37,7 @@ PAGE_MEMORY = 1024 * 1024 * 1024
 _NEAR = 0.8  # of that memory: parsers that find no more of it stop, and say nothing of it
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage
 _TOO_MUCH_MEMORY = 77  # the status of a process that ended itself for this
+_LONGEST_TEMPDIR = 107 - len("/pymp-12345678/listener-12345678")  # of a socket's path, in bytes
 _WAITING_PER_WORKER = 4  # pages on their way to each worker: enough to keep it busy
 
 
@@ -43,12 +46,14 @@ class ExtractionPool:
 
     A page that takes longer than ``page_timeout`` seconds, takes more than ``PAGE_MEMORY``, or
     kills its process, is ``failed-extraction`` and its process is replaced. ``extractor`` must be
-    importable by name in another process.
+    importable by name in another process. Raises ConfigurationError where the temporary folder has
+    too long a path for the sockets by which the processes are spoken to.
     """
 
     def __init__(
         self, *, workers: int = 2, page_timeout: float = 20.0, extractor: Extractor = read_page
     ):
+        _require_short(tempfile.gettempdir())
         _leave_foreign_pool()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["processing.extraction"])
@@ -111,6 +116,14 @@ class ExtractionPool:
         else:
             return reading
         return _failed(detail)
+
+
+def _require_short(folder: str) -> None:
+    if len(os.fsencode(folder)) > _LONGEST_TEMPDIR:
+        raise ConfigurationError(
+            f"TMPDIR is {folder}, which is too long: sockets lie below it, and their paths may have"
+            f" 107 bytes; set TMPDIR to a folder of at most {_LONGEST_TEMPDIR} bytes"
+        )
 
 
 def _leave_foreign_pool() -> None:

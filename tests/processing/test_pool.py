@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+import pytest
 
 from processing.cleaning import SiteTemplate
+from processing.exceptions import ConfigurationError
 from processing.extraction import Reading
 from processing.pool import PAGE_MEMORY, ExtractionPool
 from processing.records import Page, Rejection, State
@@ -119,3 +122,28 @@ def test_pages_are_read_in_a_worker_of_celery_s() -> None:
     command = [sys.executable, "-c", CELERY]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.stdout == "['a']\n", done.stderr
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_temporary_folder_has_room_for_sockets_or_is_refused(more):
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        folder = Path(short, "x" * (75 + more - len(short) - 1))
+        folder.mkdir()
+        program = (
+            "from processing.pool import ExtractionPool\n"
+            "with ExtractionPool(workers=1) as pool:\n"
+            "    print(list(pool.outcomes([None])), pool._pool.schedule(abs, [-7]).result())"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            check=False,
+            env={**os.environ, "TMPDIR": str(folder)},
+            capture_output=True,
+            text=True,
+        )
+    if more:
+        assert (
+            f"{ConfigurationError.__name__}: TMPDIR is {folder}, which is too long" in ended.stderr
+        )
+    else:
+        assert ended.stdout.endswith("] 7\n"), ended.stderr
