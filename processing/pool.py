@@ -53,7 +53,7 @@ class ExtractionPool:
     def __init__(
         self, *, workers: int = 2, page_timeout: float = 20.0, extractor: Extractor = read_page
     ):
-        _require_short(tempfile.gettempdir())
+        _require_room_for_sockets(tempfile.gettempdir())
         _leave_foreign_pool()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["processing.extraction"])
@@ -118,7 +118,7 @@ class ExtractionPool:
         return _failed(detail)
 
 
-def _require_short(folder: str) -> None:
+def _require_room_for_sockets(folder: str) -> None:
     if len(os.fsencode(folder)) > _LONGEST_TEMPDIR:
         raise ConfigurationError(
             f"TMPDIR is {folder}, which is too long: sockets lie below it, and their paths may have"

@@ -297,7 +297,7 @@ def test_a_crawl_ends_with_its_task_and_the_failed_run_is_told(services, long_ru
     assert services.ended("news_manual")[0][0] == "failed"
     notice = told(services, "news_manual")
     assert notice["event"] == "failed"
-    # Airflow ends a task that takes long to stop, and the run goes on before: no result then.
+    # The run goes on at once: its next steps may come before the crawl has written its result.
     assert re.search("slow failed: the crawl (was cut short|left no result)", notice["text"])
 
 

@@ -259,6 +259,7 @@ def test_a_copy_is_like_its_article_itself_and_not_only_like_another_copy():
     second = page("tribune", other, 2)
     decided = decide([origin, roundup, second], Index())
     assert [d.relation for d in decided.decisions] == [None, NEAR, None]
+    assert set(decided.clusters) == {origin.id}, "half of the longer is near enough for a cluster"
 
 
 def test_a_roundup_of_three_stories_brings_none_of_them_together():
