@@ -7,14 +7,13 @@ nothing else: not on the order of arrival, not on a clock.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from processing.clusters import Alarm, Clusters
+from processing.clusters import Alarm, Cluster, Clusters
 from processing.neighbours import WINDOW_DAYS, Known, Neighbour, Shelf, Signed, neighbours
 from processing.records import Article
 from processing.signatures import CONTAINED, NEAR, Keys, sign
@@ -51,15 +50,15 @@ class Index:
 
     ``by_url`` maps the id of a URL key (``urls.url_id``) to all that was published under it,
     ``by_text`` a ``content_hash`` to all published with that text. ``shelves`` gives the signed
-    texts of some days, in ascending order; ``members``, of some clusters, how many texts each
-    source has in them on days around those of the batch. ``aggregators`` are the sources that
+    texts of some days, in ascending order; ``members`` what some clusters have on days around
+    those of the batch. ``aggregators`` are the sources that
     carry others' texts.
     """
 
     by_url: Mapping[str, Sequence[Known]] = field(default_factory=dict)
     by_text: Mapping[str, Sequence[Known]] = field(default_factory=dict)
     shelves: Callable[[Sequence[date]], Iterable[Shelf]] = lambda days: ()
-    members: Callable[[Collection[str]], Mapping[str, Counter[str]]] = lambda clusters: {}
+    members: Callable[[Collection[str]], Mapping[str, Cluster]] = lambda clusters: {}
     aggregators: Collection[str] = frozenset()
 
 
@@ -161,7 +160,7 @@ class _Court:
         touched = {_cluster(known) for known in self._met()}
         members = index.members(touched)
         self.clusters = Clusters(
-            {id_: members.get(id_, Counter()) for id_ in touched}, index.aggregators
+            {id_: members.get(id_, Cluster()) for id_ in touched}, index.aggregators
         )
 
     def decide(self) -> list[Decision]:
@@ -174,9 +173,7 @@ class _Court:
                 decision, cluster_id = _copy_of(again, again.id, again.relation)
             else:
                 decision, cluster_id = self._decide(article, near)
-                self.clusters.add(cluster_id, article.source or "")
-                for known in _companions(decision, near):
-                    self.clusters.join(cluster_id, _cluster(known), article.source or "")
+                self._gather(article, decision, cluster_id, near)
             decisions.append(decision)
             self._take_up(article, decision, cluster_id)
         return decisions
@@ -233,6 +230,30 @@ class _Court:
             return decision, _cluster(known)
         return Decision(own_id, own_id), own_id
 
+    def _gather(
+        self, article: Article, decision: Decision, cluster_id: str, near: Sequence[_Like]
+    ) -> None:
+        """Put a text into its cluster, and make one of those that it brings together.
+
+        They are those of all that it is near to, so that clusters are the same whichever text
+        comes first; but no two parts bring their wholes together, alike as they may be. An article
+        also joins that of the part it contains, unless a stranger is in there: another that
+        contains the part, and shares nothing else with this one.
+        """
+        source = article.source or ""
+        own = decision.id if decision.relation is None else None
+        self.clusters.add(cluster_id, source, own)
+        for known, said in near:
+            if _is_near(said) and not _are_parts(decision, known):
+                self.clusters.join(cluster_id, _cluster(known), source)
+        if own is None:
+            return
+        ours = {own, *(known.id for known, said in near if said.longer or _is_near(said))}
+        parts = [like for like in near if like[1].longer and like[0].relation is None]
+        for known, _ in sorted(parts, key=_distance)[:1]:
+            if ours.issuperset(self.clusters.articles(_cluster(known))):
+                self.clusters.join(cluster_id, _cluster(known), source)
+
     def _of_url(self, article: Article) -> Iterator[Known]:
         for urls in (self._index.by_url, self._urls):
             for key in reversed(keys_of(article)):
@@ -267,7 +288,17 @@ _Like = tuple[Known, Neighbour]
 def _may_be_copied(like: _Like) -> bool:
     """Whether a text like it is an article, and not a part of this text."""
     known, said = like
-    return known.relation is None and (said.likeness.relation == NEAR or not said.longer)
+    return known.relation is None and (_is_near(said) or not said.longer)
+
+
+def _are_parts(one: Decision, other: Known) -> bool:
+    """Whether one is a copy as a part of its article, and the other a copy of something too."""
+    relations = one.relation, other.relation
+    return CONTAINED in relations and None not in relations
+
+
+def _is_near(neighbour: Neighbour) -> bool:
+    return neighbour.likeness.relation == NEAR
 
 
 def _distance(like: _Like) -> tuple[bool, float, date, str]:
@@ -275,23 +306,6 @@ def _distance(like: _Like) -> tuple[bool, float, date, str]:
     known, said = like[0], like[1].likeness
     alike = said.similarity + said.of_longer
     return said.relation != NEAR, -alike, known.day or date.min, known.id
-
-
-def _companions(decision: Decision, near: Sequence[_Like]) -> list[Known]:
-    """Whose clusters a text brings together.
-
-    All that are near, so that clusters are the same whichever text comes first; and for an article
-    the one that it contains, unless that itself was brought into its cluster: parts make no chains.
-    """
-    found = [known for known, said in near if said.likeness.relation == NEAR]
-    if decision.relation is None:
-        parts = [
-            (known, said)
-            for known, said in near
-            if said.longer and known.relation is None and _cluster(known) == known.id
-        ]
-        found += [known for known, _ in sorted(parts, key=_distance)[:1]]
-    return found
 
 
 def _copy_of(known: Known, id_: str, relation: str | None) -> tuple[Decision, str]:

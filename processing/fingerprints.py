@@ -6,7 +6,7 @@ another and each in slices, so that it takes no more memory over many texts than
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from processing.clusters import Cluster
 from processing.dataset import Days, Tables
 from processing.neighbours import Known, Shelf
 from processing.signatures import VERSION, Keys, sign
@@ -80,12 +81,15 @@ def _signed(group: ds.ParquetFileFragment) -> pa.Table:
     return group.to_table(FINGERPRINTS, columns=[*_COLUMNS, "winnowed"], filter=signed)
 
 
-def members(tables: Tables, clusters: Collection[str], days: Days) -> dict[str, Counter[str]]:
-    """How many texts each source has in these clusters on these days."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    columns = ("cluster_id", "source")
+def members(tables: Tables, clusters: Collection[str], days: Days) -> dict[str, Cluster]:
+    """What these clusters have on these days."""
+    found: dict[str, Cluster] = defaultdict(Cluster)
+    columns = ("cluster_id", "source", "id", "relation")
     for row in tables.find("fingerprints", "cluster_id", clusters, days, columns=columns):
-        found[row["cluster_id"]][row["source"]] += 1
+        held = found[row["cluster_id"]]
+        held.texts[row["source"]] += 1
+        if row["relation"] is None:
+            held.articles.add(row["id"])
     return found
 
 

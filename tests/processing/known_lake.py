@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 
+from processing.clusters import Cluster
 from processing.deduplication import Decided, Decision, Index, day_of, decide, keys_under
 from processing.neighbours import Known, Shelf
 from processing.records import Article
@@ -81,9 +82,11 @@ class KnownLake:
         for day in days:
             yield shelf(day, [(known, keys) for *_, known, keys in self.rows if known.day == day])
 
-    def _members(self, clusters: Collection[str]) -> dict[str, Counter[str]]:
-        found = defaultdict(Counter)
+    def _members(self, clusters: Collection[str]) -> dict[str, Cluster]:
+        found = defaultdict(Cluster)
         for _, _, known, _ in self.rows:
             if known.cluster_id in clusters:
-                found[known.cluster_id][known.source] += 1
+                found[known.cluster_id].texts[known.source] += 1
+                if known.relation is None:
+                    found[known.cluster_id].articles.add(known.id)
         return found

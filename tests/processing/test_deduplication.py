@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -308,6 +310,27 @@ def test_parts_make_no_chains():
     assert decided.clusters == [part.id, part.id, part.id, further.id]
 
 
+@pytest.mark.parametrize("runs", list(permutations(range(3))), ids=str)
+def test_a_part_brings_two_strangers_together_in_no_order(runs):
+    text = story(1, 14)
+    part, *wholes = page("a", text), *(page(f"b{n}", [*text, *story(n, 40)], n) for n in (2, 3))
+    pages = [part, *wholes]
+    lake = KnownLake()
+    for run in runs:
+        lake.publish([pages[run]])
+    assert sorted(map(len, lake.clusters())) == [1, 2], "the part is with the first of them"
+
+
+def test_a_whole_joins_its_part_though_an_edited_copy_of_that_came_first():
+    text = story(1, 60)
+    part, edit = page("a", text[:20]), page("b", edited(text[:20], 1, 4), 1)
+    lake = KnownLake()
+    lake.publish([part])
+    lake.publish([edit])
+    decided = lake.publish([page("c", text, 2)])
+    assert decided.clusters == [part.id]
+
+
 def test_a_text_that_brings_two_published_clusters_together_merges_them():
     text = story(1, 40)
     bridge = [*text[13:], *story(2, 13)]
@@ -388,6 +411,47 @@ def test_runs_in_any_order_make_the_clusters_of_one_and_leave_articles_articles(
         parts.publish([each for each, number in zip(batch, numbers, strict=True) if number == run])
         assert before <= parts.articles()
     assert parts.clusters() == whole.clusters()
+
+
+PARTED = st.builds(
+    lambda which, whole, cut, site, hours: page(
+        f"site-{site}", [*story(which, 14)[:cut], *(story(10 + whole, 40) if whole else [])], hours
+    ),
+    which=st.integers(0, 1),
+    whole=st.integers(0, 3),
+    cut=st.sampled_from([12, 14]),
+    site=st.integers(0, 30),
+    hours=st.integers(0, 60),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(PARTED, max_size=8, unique_by=lambda a: a.url), st.data())
+def test_runs_in_any_order_leave_copies_with_their_articles_and_strangers_apart(batch, data):
+    lake = KnownLake()
+    numbers = [data.draw(st.integers(0, 3)) for _ in batch]
+    for run in range(4):
+        before = lake.articles()
+        lake.publish([each for each, number in zip(batch, numbers, strict=True) if number == run])
+        assert before <= lake.articles()
+    cluster = {decision.id: known.cluster_id for _, decision, known, _ in lake.rows}
+    for _, decision, known, _ in lake.rows:
+        assert known.cluster_id == cluster[decision.article_id]
+    longer = {story(10 + whole, 40)[0] for whole in (1, 2, 3)}
+    wholes = defaultdict(set)
+    for each, _, known, _ in lake.rows:
+        wholes[known.cluster_id] |= longer & set(each.text.split("\n"))
+    assert all(len(stories) <= 1 for stories in wholes.values())
+
+
+def test_parts_that_are_near_each_other_do_not_bring_their_wholes_together():
+    text = story(1, 14)
+    other = edited(text, 1, 2)
+    wholes = [page("a", [*text, *story(2, 40)]), page("b", [*other, *story(3, 40)], 1)]
+    parts = [page("c", text, 2), page("d", other, 3)]
+    decided = decide([*wholes, *parts], Index())
+    assert [d.relation for d in decided.decisions] == [None, None, CONTAINED, CONTAINED]
+    assert decided.clusters == [wholes[0].id, wholes[1].id, wholes[0].id, wholes[1].id]
 
 
 @settings(deadline=None)
