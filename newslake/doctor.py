@@ -154,7 +154,7 @@ def _browser(environ: Mapping[str, str]) -> Check:
 
 
 def _topics(environ: Mapping[str, str]) -> Check:
-    # A process of its own: the encoder's library ends one whose processor it is not made for.
+    # A process of its own: the other checks are told whatever ails the models.
     try:
         fast = fast_chosen(environ)
         asked = subprocess.run(

@@ -24,7 +24,7 @@ from processing.topic_student import Reading, Student
 SECTION_WEIGHT = 4.0
 """What a section's whole vote adds to a topic's log-probability."""
 
-SURE = 0.6
+SURE = 0.7
 """Score from which the student's answer stands without the encoder's."""
 
 FEW = 30

