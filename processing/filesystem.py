@@ -2,7 +2,9 @@
 
 Arrow drops a file in one of its own threads, sometime after a read has returned. Where Python is
 ending by then, dropping a Python object aborts the process, whatever its exit status was to be
-(https://github.com/apache/arrow/issues/34314). So the end waits for what is still open.
+(https://github.com/apache/arrow/issues/34314). So the end waits for what is still open, and a
+moment more: that a thread is done with letting go cannot be seen. ``newslake.__main__`` spares
+its process the end.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import atexit
 import time
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import pyarrow as pa
 from deltalake.fs import DeltaStorageHandler
@@ -19,6 +21,7 @@ from pyarrow.fs import PyFileSystem
 
 _LONGEST_WAIT = 2.0  # seconds; a dataset that is still held keeps its files, and harms nothing
 _PAUSE = 0.002
+_LETTING_GO = 0.05
 
 
 class _OpenFile:
@@ -28,13 +31,14 @@ class _OpenFile:
 
     def __init__(self, file: Any):
         self._file = file
-        _open.add(self)
+        # No WeakSet: it runs Python as a file goes, and there the end could overtake it.
+        _opened[id(self)] = ref(self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
 
-_open: WeakSet[_OpenFile] = WeakSet()
+_opened: dict[int, ref[_OpenFile]] = {}
 
 
 class _Files(DeltaStorageHandler):
@@ -61,5 +65,7 @@ def filesystem(
 @atexit.register
 def _wait_for_arrow() -> None:
     until = time.monotonic() + _LONGEST_WAIT
-    while _open and time.monotonic() < until:
+    while any(file() for file in list(_opened.values())) and time.monotonic() < until:
         time.sleep(_PAUSE)
+    if _opened:
+        time.sleep(_LETTING_GO)
