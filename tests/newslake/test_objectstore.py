@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -68,6 +70,8 @@ def test_no_http_door_takes_unsigned_requests(home: Path) -> None:
             (ports["volume"], "/1,01637037d6"),
             (ports["admin"], "/"),
         ):
+            # That of the administrator may open after the store answers.
+            until(partial(is_open, port))
             for method, body in (("GET", None), ("PUT", b"forged"), ("DELETE", None)):
                 assert request(port, method, path, body) in (401, 403, 404)
         assert lake.get("mine").data == b"private"
@@ -285,6 +289,11 @@ def of_home(home: Path) -> list[psutil.Process]:
 def port_numbers(home: Path) -> list[int]:
     ports = objectstore._settings(home / "objectstore")["ports"].values()
     return [number for port in ports for number in (port, port + objectstore._GRPC)]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 def request(port: int, method: str, path: str, body: bytes | None) -> int:
