@@ -51,8 +51,7 @@ class Index:
     ``by_url`` maps the id of a URL key (``urls.url_id``) to all that was published under it,
     ``by_text`` a ``content_hash`` to all published with that text. ``shelves`` gives the signed
     texts of some days, in ascending order; ``members`` what some clusters have on days around
-    those of the batch. ``aggregators`` are the sources that
-    carry others' texts.
+    those of the batch. ``aggregators`` are the sources that carry others' texts.
     """
 
     by_url: Mapping[str, Sequence[Known]] = field(default_factory=dict)
@@ -244,7 +243,7 @@ class _Court:
         own = decision.id if decision.relation is None else None
         self.clusters.add(cluster_id, source, own)
         for known, said in near:
-            if _is_near(said) and not _are_parts(decision, known):
+            if _is_near(said) and not _meet_in_a_part(decision, known):
                 self.clusters.join(cluster_id, _cluster(known), source)
         if own is None:
             return
@@ -291,8 +290,8 @@ def _may_be_copied(like: _Like) -> bool:
     return known.relation is None and (_is_near(said) or not said.longer)
 
 
-def _are_parts(one: Decision, other: Known) -> bool:
-    """Whether one is a copy as a part of its article, and the other a copy of something too."""
+def _meet_in_a_part(one: Decision, other: Known) -> bool:
+    """Whether two are copies, and one but a part: alike, they say nothing of their articles."""
     relations = one.relation, other.relation
     return CONTAINED in relations and None not in relations
 

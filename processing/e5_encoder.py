@@ -32,6 +32,8 @@ _CHUNK = 384  # numbers of an activation that are summed before any is scaled
 _PADDED = 16  # matrices of so many rows are multiplied quicker than some of fewer
 
 _FINE = 1 << 20  # steps of what goes into means and norms
+_SQUARED = 256  # less finely what is squared for a norm: squares would leave 2**53
+_POOLED = 64  # and for that of the vector
 _COARSE = 1 << 10  # steps of queries, keys and values
 _LEAST_WEIGHT = 14  # exp(-14) of attention counts for nothing
 _EXPONENTS = 64  # entries of the table from one whole exponent to the next
@@ -42,19 +44,18 @@ _GELU_EDGE = _GELU_REACH * _GELU_STEPS
 _GELU_FINE = 4096
 
 Vectors = npt.NDArray[np.int16]
-Numbers = npt.NDArray[np.float32]
-Wholes = npt.NDArray[np.float64]
-"""Whole numbers, in 64-bit floats."""
+Singles = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 
-def _exponential() -> Wholes:
+def _exponential() -> Doubles:
     """exp(-at / _EXPONENTS), in whole numbers of 1 / _FINE; the last is nothing."""
     size = _EXPONENTS * _LEAST_WEIGHT
     table = [float(round(math.exp(-at / _EXPONENTS) * _FINE)) for at in range(size)]
     return np.array([*table, 0.0])
 
 
-def _gelu() -> Numbers:
+def _gelu() -> Singles:
     """x * the normal distribution's Phi(x) (Hendrycks and Gimpel 2016), of -8 to 8."""
     inputs = [at / _GELU_STEPS for at in range(-_GELU_EDGE, _GELU_EDGE + 1)]
     exact = [x * math.erfc(-x / math.sqrt(2)) / 2 for x in inputs]
@@ -88,7 +89,7 @@ class Encoder:
         with self._libraries.limit(limits=1, user_api="blas"):
             for layer in self._layers:
                 x = layer(x)
-        mean = np.rint(np.rint(x * _FINE).sum(0) / (size * 64))
+        mean = np.rint(np.rint(x * _FINE).sum(0) / (size * _POOLED))
         vector: Vectors = np.rint(mean / np.sqrt((mean * mean).sum()) * STEPS).astype(np.int16)
         return vector
 
@@ -100,12 +101,12 @@ class _Norm:
         self._weight = file.floats(f"{name}.w").astype(np.float64)
         self._bias = file.floats(f"{name}.b").astype(np.float64)
 
-    def __call__(self, x: npt.NDArray[np.floating]) -> Wholes:
+    def __call__(self, x: npt.NDArray[np.floating]) -> Doubles:
         x = np.rint(x.astype(np.float64) * _FINE)
         x -= np.rint(x.sum(1, keepdims=True) / WIDTH)
-        coarse = np.rint(x / 256)
-        variance = np.einsum("ij,ij->i", coarse, coarse)[:, None] * (65536 / WIDTH)
-        normed: Wholes = x / np.sqrt(variance + 1) * self._weight + self._bias
+        coarse = np.rint(x / _SQUARED)
+        variance = np.einsum("ij,ij->i", coarse, coarse)[:, None] * (_SQUARED**2 / WIDTH)
+        normed: Doubles = x / np.sqrt(variance + 1) * self._weight + self._bias
         return normed
 
 
@@ -125,13 +126,13 @@ class _Linear:
         self._steps = steps
         self._bias = np.concatenate([file.floats(f"{name}.b") for name in names])
 
-    def __call__(self, x: npt.NDArray[np.floating]) -> Numbers:
+    def __call__(self, x: npt.NDArray[np.floating]) -> Singles:
         x = x.astype(np.float32)
         scale = np.abs(x).max(1, keepdims=True) / self._most
         scale[scale == 0] = 1
         whole = np.zeros((-len(x) % _PADDED + len(x), x.shape[1]), np.float32)
         np.rint(x / scale, out=whole[: len(x)])
-        found: Numbers = whole[:, :_CHUNK] @ self._chunks[0]
+        found: Singles = whole[:, :_CHUNK] @ self._chunks[0]
         for at, chunk in enumerate(self._chunks[1:], 1):
             found += whole[:, at * _CHUNK : (at + 1) * _CHUNK] @ chunk
         found = found[: len(x)]
@@ -152,12 +153,12 @@ class _Layer:
         self._narrow = _Linear(file, f"{name}.fo", inputs=4 * WIDTH)
         self._out = _Norm(file, f"{name}.oln")
 
-    def __call__(self, x: Wholes) -> Wholes:
+    def __call__(self, x: Doubles) -> Doubles:
         x = self._attended(x + self._gathered(_attention(self._asked(x))))
         return self._out(x + self._narrow(_activated(self._wide(x))))
 
 
-def _attention(asked: Numbers) -> Wholes:
+def _attention(asked: Singles) -> Doubles:
     """Scaled dot-product attention (Vaswani et al. 2017) of queries, keys and values, in rows."""
     size, each = len(asked), WIDTH // HEADS
     parts = np.rint(asked * np.float32(_COARSE)).astype(np.float64)
@@ -166,12 +167,12 @@ def _attention(asked: Numbers) -> Wholes:
     scores -= scores.max(2, keepdims=True)
     scores *= -_EXPONENTS / (_COARSE**2 * math.sqrt(each))
     weights = _EXPONENTIAL[np.rint(np.minimum(scores, len(_EXPONENTIAL) - 1)).astype(np.intp)]
-    found: Wholes = weights @ value
+    found: Doubles = weights @ value
     found /= weights.sum(2, keepdims=True) * _COARSE
     return found.transpose(1, 0, 2).reshape(size, WIDTH)
 
 
-def _activated(x: Numbers) -> Numbers:
+def _activated(x: Singles) -> Singles:
     """GELU of each number, to the nearest entry of the table."""
     entry = np.clip(np.rint(x * np.float32(_GELU_STEPS)), -_GELU_EDGE, _GELU_EDGE).astype(np.intp)
     return np.where(x > _GELU_REACH, x, _GELU[entry + _GELU_EDGE])

@@ -20,8 +20,8 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 _LONGEST_WAIT = 2.0  # seconds; a dataset that is still held keeps its files, and harms nothing
-_PAUSE = 0.002
-_LETTING_GO = 0.05
+_PAUSE = 0.002  # seconds
+_LETTING_GO = 0.05  # seconds
 
 
 class _OpenFile:

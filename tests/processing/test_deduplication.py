@@ -399,17 +399,22 @@ def test_the_order_of_edited_texts_decides_nothing(batch, random):
     assert by_url(batch, one.clusters) == by_url(shuffled, other.clusters)
 
 
+def publish_in_runs(lake, batch, data):
+    """In up to four runs, of which none makes a copy of what was an article."""
+    numbers = [data.draw(st.integers(0, 3)) for _ in batch]
+    for run in range(4):
+        before = lake.articles()
+        lake.publish([each for each, number in zip(batch, numbers, strict=True) if number == run])
+        assert before <= lake.articles()
+
+
 @settings(deadline=None)
 @given(EDITED, st.data())
 def test_runs_in_any_order_make_the_clusters_of_one_and_leave_articles_articles(batch, data):
     whole = KnownLake()
     whole.publish(batch)
     parts = KnownLake()
-    numbers = [data.draw(st.integers(0, 3)) for _ in batch]
-    for run in range(4):
-        before = parts.articles()
-        parts.publish([each for each, number in zip(batch, numbers, strict=True) if number == run])
-        assert before <= parts.articles()
+    publish_in_runs(parts, batch, data)
     assert parts.clusters() == whole.clusters()
 
 
@@ -429,11 +434,7 @@ PARTED = st.builds(
 @given(st.lists(PARTED, max_size=8, unique_by=lambda a: a.url), st.data())
 def test_runs_in_any_order_leave_copies_with_their_articles_and_strangers_apart(batch, data):
     lake = KnownLake()
-    numbers = [data.draw(st.integers(0, 3)) for _ in batch]
-    for run in range(4):
-        before = lake.articles()
-        lake.publish([each for each, number in zip(batch, numbers, strict=True) if number == run])
-        assert before <= lake.articles()
+    publish_in_runs(lake, batch, data)
     cluster = {decision.id: known.cluster_id for _, decision, known, _ in lake.rows}
     for _, decision, known, _ in lake.rows:
         assert known.cluster_id == cluster[decision.article_id]
